@@ -1,0 +1,1 @@
+"""What every part needs and none owns. Imports nothing of ours."""

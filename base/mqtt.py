@@ -1,0 +1,289 @@
+"""The MQTT connection: paho, a fresh client for every try, MQTT 5 where the broker speaks it.
+
+The broker is a relay: nothing is kept in the client. What was in flight when a connection broke is dropped
+here and sent again by whoever owns it. Handlers run on paho's network thread and must return at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import stat
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from base.errors import ConfigError, Position
+from base.retry import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+UNSUPPORTED_VERSION = (0x01, 0x84)  # CONNACK of MQTT 3.1.1, of MQTT 5
+
+
+class TlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Certificates of a mutual TLS connection (PEM files)."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class MqttConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Where the broker is and who we are to it."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    """1883, with `tls` 8883, unless set."""
+    user: str | None = None
+    password_file: str | None = None
+    """A file with mode 0600 that holds the password alone."""
+    tls: TlsConfig | None = None
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """`auto` tries MQTT 5 first and stays with what the broker accepts."""
+
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port to connect to."""
+        return self.host, self.port or (8883 if self.tls else 1883)
+
+
+@dataclass(frozen=True)
+class Will:
+    """The message that the broker publishes for us when we are gone; retained."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """What the owner of a connection wants to hear. All run on the network thread."""
+
+    connected: Callable[[], None]
+    disconnected: Callable[[str], None]
+    message: Callable[[str, bytes, bool], None]
+    """Topic, payload, and whether it was retained."""
+
+
+def read_secret(file: Path) -> str:
+    """Read a password file.
+
+    Raises: ConfigError where it is missing, or readable for others than its owner.
+    """
+    try:
+        mode = file.stat().st_mode
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(Position(file), f"no readable file ({error})", "a file that holds the password") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(Position(file), f"mode {stat.S_IMODE(mode):04o}", "mode 0600 (chmod 600)")
+    return text
+
+
+class Connection:
+    """One lasting connection to a broker, by a thread of its own.
+
+    `start` returns at once; the thread connects, subscribes, tells the handlers, and after a loss begins
+    again with a fresh client and a jittered delay.
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        client_id: str,
+        handlers: Handlers,
+        *,
+        subscriptions: Sequence[str] = (),
+        will: Will | None = None,
+    ) -> None:
+        self._config = config
+        self._client_id = client_id
+        self._handlers = handlers
+        self._subscriptions = tuple(subscriptions)
+        self._will = will
+        self._password = read_secret(Path(config.password_file)) if config.password_file else None
+        self._tls = self._tls_context(config.tls) if config.tls else None
+        self._version = MQTTProtocolVersion.MQTTv311 if config.protocol == "3.1.1" else MQTTProtocolVersion.MQTTv5
+        self._client: paho.Client | None = None
+        self._ready = threading.Event()
+        self._lost = threading.Event()
+        self._settled = threading.Event()  # ready or lost, whichever came first
+        self._stopping = threading.Event()
+        self._accepted = False
+        self._reason = ""
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
+
+    @staticmethod
+    def _tls_context(config: TlsConfig) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=config.ca)
+            context.load_cert_chain(config.certificate, config.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                Position(Path(config.certificate)),
+                f"certificates that do not load ({error})",
+                "PEM files that match",
+            ) from error
+        return context
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has accepted us and our subscriptions."""
+        return self._ready.is_set()
+
+    def start(self) -> None:
+        """Begin to connect; never blocks."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Disconnect cleanly (the broker keeps the will to itself) and end the thread."""
+        self._stopping.set()
+        self._give_up()
+        if self._thread.is_alive():
+            self._thread.join(CONNECT_TIMEOUT_S + 5)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Hand a message to the broker, QoS 1, without waiting.
+
+        Returns: False where there is no connection; the message is then not kept.
+        """
+        client = self._client
+        if client is None or not self._ready.is_set():
+            return False
+        return client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _run(self) -> None:
+        host, port = self._config.endpoint()
+        backoff = Backoff(f"broker {host}:{port}", logger, first_s=0.5, cap_s=30.0)
+        while not self._stopping.is_set():
+            self._lost.clear()
+            self._settled.clear()
+            self._accepted = False
+            self._reason = "no answer to CONNECT"
+            client = self._fresh_client()
+            try:
+                client.connect(host, port, self._config.keepalive_s)
+            except (OSError, ValueError) as error:  # ValueError: a host name that is none
+                self._stopping.wait(backoff.failed(error))
+                continue
+            client.loop_start()
+            if self._await_acceptance():
+                backoff.succeeded()
+                self._lost.wait()
+            self._close(client)
+            if not self._stopping.is_set():
+                self._stopping.wait(backoff.failed(self._reason))
+
+    def _await_acceptance(self) -> bool:
+        """Wait until the subscriptions stand or the connection is lost; choose the version of the next try."""
+        self._settled.wait(CONNECT_TIMEOUT_S)
+        if self._ready.is_set():
+            return True
+        if not self._accepted and self._config.protocol == "auto":
+            is_v5 = self._version == MQTTProtocolVersion.MQTTv5
+            self._version = MQTTProtocolVersion.MQTTv311 if is_v5 else MQTTProtocolVersion.MQTTv5
+        return False
+
+    def _fresh_client(self) -> paho.Client:
+        is_v5 = self._version == MQTTProtocolVersion.MQTTv5
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if is_v5 else True,
+            protocol=self._version,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(1000)  # the owner bounds what is in flight
+        if self._config.user is not None:
+            client.username_pw_set(self._config.user, self._password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _userdata: Any,  # noqa: ANN401 - paho's signature
+        _flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._accepted = reason.value not in UNSUPPORTED_VERSION
+            self._reason = f"refused: {reason}"
+            self._give_up()
+            return
+        self._accepted = True
+        self._client = client
+        if self._subscriptions:
+            client.subscribe([(topic, 1) for topic in self._subscriptions])
+        else:
+            self._announce()
+
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _userdata: Any,  # noqa: ANN401 - paho's signature
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        refused = [t for t, r in zip(self._subscriptions, reasons, strict=False) if r.is_failure]
+        if refused:
+            self._reason = f"subscription refused: {', '.join(refused)}"
+            self._give_up()
+            return
+        self._announce()
+
+    def _announce(self) -> None:
+        self._ready.set()
+        self._settled.set()
+        self._handlers.connected()
+
+    def _give_up(self) -> None:
+        self._lost.set()
+        self._settled.set()
+
+    def _on_disconnect(
+        self,
+        _client: paho.Client,
+        _userdata: Any,  # noqa: ANN401 - paho's signature
+        _flags: paho.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._accepted:
+            self._reason = f"connection lost: {reason}"
+        self._give_up()
+
+    def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401
+        self._handlers.message(message.topic, bytes(message.payload), message.retain)
+
+    def _close(self, client: paho.Client) -> None:
+        was_ready = self._ready.is_set()
+        self._ready.clear()
+        self._client = None
+        client.disconnect()
+        client.loop_stop()
+        if was_ready:
+            self._handlers.disconnected(self._reason)

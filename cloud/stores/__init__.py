@@ -1,0 +1,1 @@
+"""Stores: where points are kept. One interface, one contract suite, several implementations."""

@@ -1,0 +1,14 @@
+"""Every length on the wire is bounded; beyond a bound a message is refused, never trimmed."""
+
+from __future__ import annotations
+
+MAX_HEADER_BYTES = 512
+MAX_PAYLOAD_BYTES = 256 * 1024
+"""One MQTT message, header line included."""
+MAX_PACK_BYTES = 2 * 1024 * 1024
+"""One pack after decompression."""
+MAX_PACK_READINGS = 10_000
+MAX_NAME_BYTES = 160
+"""`<device>/<quantity>/<channel>` of one record."""
+MAX_CONFIRM_RANGES = 1_000
+MAX_REASON_CHARS = 300

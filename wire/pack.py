@@ -1,0 +1,90 @@
+"""The pack: samples as SenML JSON, and back.
+
+Base name `<device>/`, name `<quantity>` or `<quantity>/<channel>`, base time in seconds with millisecond
+decimals, unit, value, and `q_` where flags are set. A time is `round((bt + t) * 1000)` ms.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wire import senml
+from wire.bounds import MAX_NAME_BYTES, MAX_PACK_BYTES, MAX_PACK_READINGS
+from wire.errors import BadMessageError
+from wire.ids import is_id
+from wire.readings import Reading, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def encode(samples: Iterable[Sample]) -> bytes:
+    """Write samples as one pack."""
+    return senml.encode(_records(samples))
+
+
+def _records(samples: Iterable[Sample]) -> Iterator[senml.Record]:
+    version: int | None = senml.KNOWN_VERSION
+    for sample in samples:
+        device: str | None = f"{sample.device}/"
+        time_s: float | None = sample.measured_at_ms / 1000
+        for reading in sample.readings:
+            yield senml.Record(
+                bn=device,
+                bt=time_s,
+                bver=version,
+                n=reading.name,
+                u=reading.unit or None,
+                v=reading.value,
+                q=reading.flags or None,
+            )
+            device = time_s = version = None
+
+
+def decode(data: bytes) -> list[Sample]:
+    """Read one pack. Consecutive records of one device and time make one sample.
+
+    Raises: BadMessageError for what is no pack of ours (relative or missing times, texts as values, no
+    device in a name, over a bound); UnsupportedError for a newer version's.
+    """
+    if len(data) > MAX_PACK_BYTES:
+        raise BadMessageError(f"a pack of {len(data)} bytes; at most {MAX_PACK_BYTES}")
+    records = senml.decode(data)
+    if len(records) > MAX_PACK_READINGS:
+        raise BadMessageError(f"a pack of {len(records)} records; at most {MAX_PACK_READINGS}")
+    samples: list[Sample] = []
+    device, time_ms = "", 0
+    readings: list[Reading] = []
+    for record in senml.resolve(records):
+        name = record.n or ""
+        time_s = record.t or 0.0
+        if time_s < senml.RELATIVE_BELOW_S:
+            raise BadMessageError(f"record {name!r} with the relative time {time_s} s; only absolute times are taken")
+        at_ms = round(time_s * 1000)
+        if len(name) > MAX_NAME_BYTES:
+            raise BadMessageError(f"a name of {len(name)} bytes; at most {MAX_NAME_BYTES}")
+        owner, _, rest = name.partition("/")
+        if owner != device or at_ms != time_ms:
+            if readings:
+                samples.append(Sample(device, time_ms, tuple(readings)))
+                readings = []
+            if not is_id(owner):
+                raise BadMessageError(f"record {name!r} names no device")
+            device, time_ms = owner, at_ms
+        readings.append(_reading(record, name, rest))
+    if readings:
+        samples.append(Sample(device, time_ms, tuple(readings)))
+    return samples
+
+
+def _reading(record: senml.Record, name: str, rest: str) -> Reading:
+    quantity, _, channel = rest.partition("/")
+    if not quantity:
+        raise BadMessageError(f"record {name!r} names no quantity")
+    if record.v is not None:
+        value = record.v
+    elif record.vb is not None:
+        value = float(record.vb)
+    else:
+        raise BadMessageError(f"record {name!r} without a number")
+    return Reading(quantity, float(value), record.u or "", channel, record.q or 0)

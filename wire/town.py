@@ -1,0 +1,62 @@
+"""The part of a gateway's file that concerns the whole town: which devices there are, and where.
+
+The same file is the agent's configuration; what only the agent needs is read by `gateway`, and what only a
+driver needs by that driver.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from wire.ids import Id
+from wire.profile import NAME_PATTERN
+
+Sector: TypeAlias = Literal["traffic", "buildings", "industry", "heat", "climate"]
+Day: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One device on a bus. Drivers extend it by what their protocol needs to find it."""
+
+    id: Id
+    profile: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+    site: Id
+    interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] | None = None
+    """Seconds between samples; the profile's unless set."""
+    privacy: Literal["public", "internal"] = "internal"
+    """`public` devices may appear on the public page one by one."""
+    since: Day | None = None
+    """First day on which this entry holds (UTC); from the beginning unless set."""
+
+
+class BusEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One bus of a gateway, as far as the town is concerned."""
+
+    id: Id
+    driver: str
+    devices: Annotated[list[DeviceEntry], msgspec.Meta(min_length=1)]
+
+
+class GatewayEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One gateway's file, as far as the town is concerned."""
+
+    gateway: Id
+    buses: list[BusEntry] = []
+
+
+class Coordinates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """WGS 84, degrees."""
+
+    lat: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    lon: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+
+
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A place with a name, a sector and coordinates: a row of `sites.yaml`."""
+
+    name: str
+    sector: Sector
+    coordinates: Coordinates | None = None
+    address: str | None = None

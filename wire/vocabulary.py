@@ -1,0 +1,64 @@
+"""The vocabulary: quantities and measurements, read from the tables beside this module."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from base import strict_yaml
+
+HERE = Path(__file__).parent
+
+
+class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A name for people, in German and English."""
+
+    de: str
+    en: str
+
+
+class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is measured. See the head of `quantities.yaml` for the columns."""
+
+    unit: str
+    ucum: str
+    kind: Literal["gauge", "counter", "delta", "state"]
+    range: tuple[float, float]
+    aggregate: Literal["mean", "sum", "last", "max", "vector", "energetic", "volume_weighted"]
+    label: Label
+    step: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    stuck_h: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class _Readings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tags: list[str]
+    measurements: dict[str, list[str]]
+
+
+class DerivedMeasurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A measurement that the cloud makes."""
+
+    tags: list[str]
+    fields: dict[str, Literal["number", "text", "boolean"]]
+
+
+class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every measurement of the store: those of readings, and the derived ones."""
+
+    readings: _Readings
+    derived: dict[str, DerivedMeasurement]
+
+
+@cache
+def quantities() -> dict[str, Quantity]:
+    """All quantities by name."""
+    return strict_yaml.load(HERE / "quantities.yaml").convert(dict[str, Quantity])
+
+
+@cache
+def measurements() -> Measurements:
+    """All measurements."""
+    return strict_yaml.load(HERE / "measurements.yaml").convert(Measurements)
