@@ -175,7 +175,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, at: Position) -> object:
         text: str = node.value
-        if node.style is not None:  # quoted or a block: always a text
+        if node.style:  # quoted or a block: always a text (libyaml says "" where plain)
             self._no_tag(node, "tag:yaml.org,2002:str", at)
             return text
         if not node.tag.startswith("tag:yaml.org,2002:"):

@@ -1,0 +1,1 @@
+"""Turns devices into readings. Knows no uplink, no spool, no site."""

@@ -1,0 +1,36 @@
+"""The table of drivers. A driver's module, and with it its libraries, is imported when it is first needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from base.strict_yaml import Document, Path_
+    from edge.interface import BusPlan, Driver
+
+DRIVERS = {
+    "modbus": "edge.modbus.driver",
+}
+
+
+class _Named(msgspec.Struct):
+    driver: str
+
+
+def load(name: str) -> Driver:
+    """Import a driver of the table."""
+    return cast("Driver", import_module(DRIVERS[name]).DRIVER)
+
+
+def plan_bus(document: Document, path: Path_) -> BusPlan:
+    """Check the bus at a path of a gateway's file, by the driver that it names.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    name = document.convert(_Named, path).driver
+    if name not in DRIVERS:
+        raise document.error((*path, "driver"), repr(name), f"one of: {', '.join(DRIVERS)}")
+    return load(name).plan(document, path)

@@ -1,0 +1,63 @@
+"""What a driver is to the gateway: a bus that can be checked at the desk, and then opened.
+
+Checking a configuration and touching hardware are two calls: `Driver.plan` reads files only, `BusPlan.open`
+touches the port.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from base.strict_yaml import Document, Path_
+    from wire.readings import Reading
+
+
+class PlannedDevice(Protocol):
+    """One device as the schedule sees it."""
+
+    @property
+    def id(self) -> str:
+        """Id of the device, unique in the town."""
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two samples."""
+
+
+class Bus(Protocol):
+    """An open bus. One reader at a time; a device that fails leaves it usable for the others."""
+
+    async def read(self, device: str) -> tuple[Reading, ...]:
+        """Read all quantities of one device, now.
+
+        Raises: TransientError where it does not answer; PermanentError where it refuses.
+        """
+
+    async def close(self) -> None:
+        """Let go of the port or connection."""
+
+
+class BusPlan(Protocol):
+    """A checked bus of the configuration."""
+
+    @property
+    def id(self) -> str:
+        """Id of the bus, unique on its gateway."""
+
+    @property
+    def devices(self) -> tuple[PlannedDevice, ...]:
+        """The devices on it, in the order of the file."""
+
+    def open(self) -> Bus:
+        """Make the bus ready; the port itself is opened with the first reading."""
+
+
+class Driver(Protocol):
+    """One protocol."""
+
+    def plan(self, document: Document, path: Path_) -> BusPlan:
+        """Check the bus at a path of a gateway's file.
+
+        Raises: ConfigError at the line that is wrong.
+        """
