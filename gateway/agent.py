@@ -1,0 +1,151 @@
+"""The agent: puts the parts together, and takes them apart again without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from base.mqtt import Connection, Handlers, Will
+from gateway import clock, status
+from gateway.clock import Clock
+from gateway.poller import Poller
+from gateway.sealer import Sealer, SpoolThread
+from gateway.sender import Sender
+from gateway.spool import Spool
+from gateway.uplink import Uplink
+from wire.status import Status, encode
+from wire.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any, Literal
+
+    from gateway.config import GatewayConfig
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+"""How long a stopping agent waits for confirms; what is not confirmed by then is sent after the next start."""
+
+
+class Agent:
+    """One run of the agent on one configuration."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._file = config.file
+        self._topics = Topics(self._file.prefix)
+        self._clock = Clock(self._file.clock)
+        self._since_ms = clock.now_ms()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; then finish polls, seal, and wait a little for confirms."""
+        file = self._file
+        self._loop = asyncio.get_running_loop()
+        self._spool = await SpoolThread.open(Path(file.spool.path), file.spool)
+        self._uplink = Uplink(window=file.uplink.window, timeout_s=file.uplink.confirm_timeout_s)
+        self._mqtt = self._connection()
+        self._sender = Sender(self._spool, self._uplink, self._publish_batch)
+        self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
+        server = await status.serve(Path(file.socket), self._answer)
+        logger.info("gateway %s, stream %s: %d buses", file.gateway, self._spool.spool.stream, len(self._config.buses))
+        self._mqtt.start()
+        sending = asyncio.create_task(self._sender.run())
+        try:
+            await self._work(stop)
+            await self._drain()
+        finally:
+            sending.cancel()
+            await self._loop.run_in_executor(None, self._say_goodbye)
+            server.close()
+            Path(file.socket).unlink(missing_ok=True)
+            await self._spool.close()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        tasks: list[Coroutine[Any, Any, None]] = [self._sealer.run(stop), self._watch_clock(stop)]
+        tasks += [Poller(plan, self._clock, self._sealer.add).run(stop) for plan in self._config.buses]
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(task)
+
+    async def _drain(self) -> None:
+        """Seal what is pending, wait for the confirms of what is in flight, mark them."""
+        await self._sealer.seal()
+        deadline_s = time.monotonic() + DRAIN_S
+        while time.monotonic() < deadline_s and self._sender.is_connected:
+            if not self._uplink.in_flight and not self._sender.has_unsent:
+                break
+            await asyncio.sleep(0.02)
+        await self._sealer.seal()
+
+    async def _watch_clock(self, stop: asyncio.Event) -> None:
+        """Tell the broker when the clock is first believed."""
+        while not stop.is_set() and not self._clock.is_synchronised():
+            await asyncio.sleep(1)
+        self._publish_status()
+
+    def _connection(self) -> Connection:
+        gateway = self._file.gateway
+
+        def on_message(_topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
+            if not retained:
+                self._loop.call_soon_threadsafe(self._sender.confirmed, payload)
+
+        def on_connected() -> None:
+            self._publish_status()
+            self._loop.call_soon_threadsafe(self._sender.connected)
+
+        def on_disconnected(_reason: str) -> None:
+            self._loop.call_soon_threadsafe(self._sender.disconnected)
+
+        return Connection(
+            self._file.mqtt,
+            client_id=gateway,
+            handlers=Handlers(on_connected, on_disconnected, on_message),
+            subscriptions=[self._topics.of(gateway, "confirm")],
+            will=Will(self._topics.of(gateway, "status"), self._status("offline")),
+        )
+
+    def _publish_batch(self, payload: bytes) -> bool:
+        return self._mqtt.publish(self._topics.of(self._file.gateway, "batch"), payload)
+
+    def _publish_status(self) -> None:
+        state = "online" if self._clock.is_synchronised() else "no_time"
+        self._mqtt.publish(self._topics.of(self._file.gateway, "status"), self._status(state), retain=True)
+
+    def _say_goodbye(self) -> None:
+        self._mqtt.publish(self._topics.of(self._file.gateway, "status"), self._status("offline"), retain=True)
+        self._mqtt.stop()
+
+    def _status(self, state: Literal["online", "offline", "no_time"]) -> bytes:
+        return encode(
+            Status(
+                state=state,
+                since_ms=self._since_ms,
+                version=version("messnetz"),
+                stream=self._spool.spool.stream,
+                machine=status.machine(),
+                config=self._config.hash,
+            )
+        )
+
+    async def _answer(self) -> dict[str, object]:
+        totals = await self._spool.run(Spool.totals)
+        settled = self._uplink.settled()
+        return {
+            "gateway": self._file.gateway,
+            "running": True,
+            "state": "online" if self._clock.is_synchronised() else "no_time",
+            "connected": self._sender.is_connected,
+            "stream": self._spool.spool.stream,
+            "pending_readings": self._sealer.pending_readings,
+            "dropped_readings": self._sealer.dropped_readings,
+            "in_flight_batches": self._uplink.in_flight,
+            "unmarked_batches": len(settled.confirmed) + len(settled.rejected),
+            **asdict(totals),
+        }

@@ -1,0 +1,107 @@
+"""`messnetz gateway`: check a gateway's file, run the agent, ask it how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from gateway import config as configs
+from gateway import status as statuses
+from gateway.config import GatewayConfig
+from gateway.spool import read_totals
+
+DEFAULT_FILE = Path("/etc/messnetz/gateway.yaml")
+
+_file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+
+
+@click.group()
+def gateway() -> None:
+    """Run the agent on a gateway."""
+
+
+@gateway.command()
+@_file
+def check(file: Path) -> None:
+    """Check a gateway's file; touches no device.
+
+    Example: messnetz gateway check gateways/town-hall-gw.yaml
+    """
+    config = configs.load(file)
+    devices = sum(len(bus.devices) for bus in config.buses)
+    click.echo(f"{file}: ok ({config.file.gateway}: {len(config.buses)} buses, {devices} devices)")
+
+
+@gateway.command()
+@_file
+def run(file: Path) -> None:
+    """Run the agent until it is told to stop (SIGTERM, Ctrl-C).
+
+    Example: messnetz gateway run /etc/messnetz/gateway.yaml
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    config = configs.load(file)
+    asyncio.run(_run(config))
+
+
+async def _run(config: GatewayConfig) -> None:
+    from gateway.agent import Agent  # noqa: PLC0415 - `status` needs no MQTT
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Agent(config).run(stop)
+
+
+@gateway.command()
+@_file
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
+@click.option("--every", "every_s", type=click.FloatRange(min=0.1), help="Again and again, every so many seconds.")
+def status(file: Path, *, as_json: bool, every_s: float | None) -> None:
+    """Show what the agent has sealed and what the collector has confirmed.
+
+    Works on the spool alone where no agent runs.
+
+    Example: messnetz gateway status --json
+    """
+    config = configs.load(file)
+    while True:
+        answer = _ask(config)
+        click.echo(json.dumps(answer) if as_json else _sentence(answer))
+        if every_s is None:
+            return
+        time.sleep(every_s)
+
+
+def _ask(config: GatewayConfig) -> dict[str, object]:
+    answer = statuses.ask(Path(config.file.socket))
+    if answer is not None:
+        return answer
+    totals = read_totals(Path(config.file.spool.path))
+    return {
+        "gateway": config.file.gateway,
+        "running": False,
+        "state": "offline",
+        "connected": False,
+        "stream": "",
+        "pending_readings": 0,
+        **asdict(totals),
+    }
+
+
+def _sentence(answer: dict[str, object]) -> str:
+    connected = "connected" if answer["connected"] else "not connected"
+    rejected = f", {answer['rejected_readings']} rejected" if answer["rejected_readings"] else ""
+    return (
+        f"{answer['gateway']}: {answer['state']}, {connected}; "
+        f"{answer['sealed_readings']} readings sealed in {answer['sealed_batches']} batches, "
+        f"{answer['confirmed_readings']} confirmed{rejected}; {answer['pending_readings']} not sealed yet"
+    )

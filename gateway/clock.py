@@ -1,0 +1,35 @@
+"""The wall clock, and whether it can be believed."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from typing import Literal
+
+TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+_TIMEX_BYTES = 1024  # more than struct timex has on any architecture
+
+
+def now_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def kernel_is_synchronised() -> bool:
+    """Ask the kernel whether the clock is synchronised; an unprivileged call that changes nothing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    state: int = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    return state not in (-1, TIME_ERROR)
+
+
+class Clock:
+    """Tells whether time may be stamped. Once synchronised, that holds for the boot."""
+
+    def __init__(self, kind: Literal["kernel", "trusted"]) -> None:
+        self._synchronised = kind == "trusted"
+
+    def is_synchronised(self) -> bool:
+        """Whether the wall clock can be believed (latched)."""
+        if not self._synchronised:
+            self._synchronised = kernel_is_synchronised()
+        return self._synchronised

@@ -1,0 +1,88 @@
+"""Reads the devices of one bus by its schedule. A device that fails costs the others nothing but its time-out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from base.errors import MessnetzError
+from base.retry import Backoff
+from gateway import clock
+from gateway.schedule import Schedule
+from wire.readings import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.interface import Bus, BusPlan
+    from gateway.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+CLOCK_CHECK_S = 1.0
+
+
+@dataclass
+class _Health:
+    backoff: Backoff
+    last_ms: int = 0
+
+
+class Poller:
+    """The task of one bus."""
+
+    def __init__(self, plan: BusPlan, trust: Clock, deliver: Callable[[Sample], None]) -> None:
+        self._plan = plan
+        self._clock = trust
+        self._deliver = deliver
+        self._health = {
+            device.id: _Health(Backoff(f"device {device.id} on bus {plan.id}", logger)) for device in plan.devices
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Poll until told to stop; a reading under way is finished."""
+        while not self._clock.is_synchronised():
+            if await _stopped_within(stop, CLOCK_CHECK_S):
+                return
+        bus = self._plan.open()
+        schedule = Schedule(self._plan.devices, monotonic_s=time.monotonic(), wall_s=time.time())
+        try:
+            while True:
+                due_s, device = schedule.next_due()
+                if await _stopped_within(stop, due_s - time.monotonic()):
+                    return
+                await self._poll(bus, device)
+                schedule.done(device, time.monotonic())
+        finally:
+            await bus.close()
+
+    async def _poll(self, bus: Bus, device: str) -> None:
+        health = self._health[device]
+        measured_at_ms = clock.now_ms()
+        try:
+            readings = await bus.read(device)
+        except MessnetzError as error:
+            health.backoff.failed(error)
+            return
+        except Exception:
+            # A fault of ours or of a library must not stop the bus: it costs this sample and is logged whole.
+            logger.exception("bus %s, device %s", self._plan.id, device)
+            return
+        health.backoff.succeeded()
+        if readings:
+            # Times of a device rise strictly: two readings never fall on one point.
+            health.last_ms = max(measured_at_ms, health.last_ms + 1)
+            self._deliver(Sample(device, health.last_ms, readings))
+
+
+async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait, but not longer than `seconds`; returns whether the stop came."""
+    if seconds > 0 and not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), seconds)
+        except TimeoutError:
+            return False
+    return stop.is_set()

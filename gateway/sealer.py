@@ -1,0 +1,140 @@
+"""Collects samples and seals them: every interval, or earlier where many have come together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from base.errors import MessnetzError
+from base.retry import Backoff
+from gateway import clock
+from gateway.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from gateway.config import SpoolConfig
+    from gateway.uplink import Uplink
+    from wire.readings import Sample
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+MAX_PENDING_READINGS = 200_000
+"""What is kept in memory while the disk refuses; then the oldest go, and the log says how many."""
+
+
+class SpoolThread:
+    """The one thread that owns the spool; a slow SD card delays seals, never polls."""
+
+    def __init__(self, spool: Spool, executor: ThreadPoolExecutor) -> None:
+        self.spool = spool
+        self._executor = executor
+
+    @classmethod
+    async def open(cls, path: Path, config: SpoolConfig) -> SpoolThread:
+        """Open the spool on a thread of its own."""
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        loop = asyncio.get_running_loop()
+        keep_ms = round(config.keep_confirmed_d * DAY_MS)
+        spool = await loop.run_in_executor(executor, lambda: Spool(path, keep_confirmed_ms=keep_ms))
+        return cls(spool, executor)
+
+    async def run(self, call: Callable[[Spool], T]) -> T:
+        """Run a call on the spool's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, self.spool)
+
+    async def close(self) -> None:
+        """Close the spool and end the thread."""
+        await self.run(Spool.close)
+        self._executor.shutdown()
+
+
+class Sealer:
+    """Samples on their way to the disk."""
+
+    def __init__(self, spool: SpoolThread, uplink: Uplink, config: SpoolConfig, on_sealed: Callable[[], None]) -> None:
+        self._spool = spool
+        self._uplink = uplink
+        self._config = config
+        self._on_sealed = on_sealed
+        self._pending: list[Sample] = []
+        self._full = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._backoff = Backoff("spool", logger)
+        self.pending_readings = 0
+        self.dropped_readings = 0
+
+    def add(self, sample: Sample) -> None:
+        """Take a sample; it is on disk after the next seal."""
+        self._pending.append(sample)
+        self.pending_readings += len(sample.readings)
+        if self.pending_readings >= self._config.seal_readings:
+            self._full.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Seal until told to stop; what is pending then is sealed by a last call of `seal`."""
+        stopped = asyncio.ensure_future(stop.wait())
+        while not stop.is_set():
+            full = asyncio.ensure_future(self._full.wait())
+            await asyncio.wait(
+                {stopped, full}, timeout=self._config.seal_interval_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            full.cancel()
+            if not await self.seal():
+                await asyncio.wait({stopped}, timeout=self._backoff.failed("sealing failed"))
+
+    async def seal(self) -> bool:
+        """Commit what is pending, and mark what was confirmed. Returns False where the disk refused."""
+        async with self._turn:
+            samples, self._pending = self._pending, []
+            self._full.clear()
+            settled = self._uplink.settled()
+            if not samples and not settled:
+                return True
+            batches = list(_chunks(samples, self._config.seal_readings))
+            try:
+                await self._spool.run(lambda spool: spool.seal(batches, settled, clock.now_ms()))
+            except MessnetzError as error:
+                logger.warning("%s", error)
+                self._put_back(samples)
+                return False
+            self.pending_readings -= _count(samples)
+            self._uplink.marked(settled)
+            self._backoff.succeeded()
+        if batches:
+            self._on_sealed()
+        return True
+
+    def _put_back(self, samples: list[Sample]) -> None:
+        self._pending = samples + self._pending
+        dropped = 0
+        while self.pending_readings > MAX_PENDING_READINGS:
+            readings = len(self._pending.pop(0).readings)
+            self.pending_readings -= readings
+            dropped += readings
+        if dropped:
+            self.dropped_readings += dropped
+            logger.error("the disk refuses and memory is full: %d readings lost so far", self.dropped_readings)
+
+
+def _count(samples: Sequence[Sample]) -> int:
+    return sum(len(sample.readings) for sample in samples)
+
+
+def _chunks(samples: Sequence[Sample], most_readings: int) -> Iterator[list[Sample]]:
+    """Split samples into batches; a sample is never split, and a batch may exceed the size by one sample."""
+    chunk: list[Sample] = []
+    readings = 0
+    for sample in samples:
+        chunk.append(sample)
+        readings += len(sample.readings)
+        if readings >= most_readings:
+            yield chunk
+            chunk, readings = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,269 @@
+"""The spool: sealed batches on disk, until the collector has confirmed them, and a while longer.
+
+One SQLite file, one process, one connection, one thread. Explicit transactions only; `synchronous=FULL`, so
+that a sealed batch survives a power cut. A batch is known by its stream and number; numbers are never used
+twice (AUTOINCREMENT), streams are one per start of the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from base.errors import PermanentError, TransientError
+from wire import batch as wire_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from wire.readings import Sample
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE batch (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  stream TEXT NOT NULL,
+  state INTEGER NOT NULL DEFAULT 0,       -- 0 waiting, 1 confirmed, 2 rejected
+  sealed_at_ms INTEGER NOT NULL,
+  settled_at_ms INTEGER,                  -- when it was confirmed or rejected
+  readings INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,              -- oldest and newest reading
+  last_ms INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  reason TEXT,                            -- why it was rejected
+  pack BLOB NOT NULL
+) STRICT;
+CREATE INDEX batch_waiting ON batch (number) WHERE state = 0;
+CREATE INDEX batch_settled ON batch (settled_at_ms) WHERE state = 1;
+CREATE TABLE total (
+  name TEXT PRIMARY KEY,                  -- since the spool was made; they outlive the batches
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+WAITING, CONFIRMED, REJECTED = 0, 1, 2
+_STATES = {CONFIRMED: "confirmed", REJECTED: "rejected"}
+
+
+@dataclass(frozen=True)
+class SealedBatch:
+    """One batch as it lies in the spool."""
+
+    number: int
+    stream: str
+    sealed_at_ms: int
+    readings: int
+    pack: bytes
+
+    def payload(self) -> bytes:
+        """Build the message that carries it."""
+        return wire_batch.seal_header(self.stream, self.number, self.sealed_at_ms, self.pack) + self.pack
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Numbers on which the collector has given its word since the last seal."""
+
+    confirmed: frozenset[int] = frozenset()
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.confirmed or self.rejected)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Readings and batches since the spool was made."""
+
+    sealed_batches: int = 0
+    sealed_readings: int = 0
+    confirmed_batches: int = 0
+    confirmed_readings: int = 0
+    rejected_batches: int = 0
+    rejected_readings: int = 0
+
+
+class Spool:
+    """The open spool of this process. Every method belongs to the thread that opened it.
+
+    Raises (all methods): TransientError where the disk is full, busy or failing; nothing is lost then, the
+    transaction has not happened.
+    """
+
+    def __init__(self, path: Path, *, keep_confirmed_ms: int) -> None:
+        self.path = path
+        self.stream = secrets.token_hex(8)
+        self._keep_confirmed_ms = keep_confirmed_ms
+        self._lock = _hold(path)
+        try:
+            with _translated(path):
+                self._db = _connect(path)
+                self._migrate()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def close(self) -> None:
+        """Close the file and let go of it."""
+        self._db.close()
+        os.close(self._lock)
+
+    def seal(self, batches: Sequence[Sequence[Sample]], settled: Settled, now_ms: int) -> list[int]:
+        """Commit batches to disk, and mark what was settled, in one transaction. Returns the new numbers."""
+        rows = [_row(samples) for samples in batches]
+        with self._transaction():
+            numbers = [self._insert(row, now_ms) for row in rows]
+            self._count("sealed", len(rows), sum(row.readings for row in rows))
+            self._mark(settled, now_ms)
+            self._expire(now_ms)
+        return numbers
+
+    def mark(self, settled: Settled, now_ms: int) -> None:
+        """Mark what was settled, where there is nothing to seal."""
+        with self._transaction():
+            self._mark(settled, now_ms)
+            self._expire(now_ms)
+
+    def next_to_send(self, after: int, limit: int) -> list[SealedBatch]:
+        """Return the waiting batches with a number above `after`, oldest first, at most `limit`."""
+        with _translated(self.path):
+            rows = self._db.execute(
+                "SELECT number, stream, sealed_at_ms, readings, pack FROM batch"
+                " WHERE state = 0 AND number > ? ORDER BY number LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [SealedBatch(*row) for row in rows]
+
+    def get(self, number: int) -> SealedBatch | None:
+        """Return one batch, whatever its state; None where it is no longer kept."""
+        with _translated(self.path):
+            row = self._db.execute(
+                "SELECT number, stream, sealed_at_ms, readings, pack FROM batch WHERE number = ?", (number,)
+            ).fetchone()
+        return SealedBatch(*row) if row else None
+
+    def totals(self) -> Totals:
+        """Count what was ever sealed, confirmed and rejected."""
+        with _translated(self.path):
+            return Totals(**dict(self._db.execute("SELECT name, value FROM total").fetchall()))
+
+    def _insert(self, row: _Row, now_ms: int) -> int:
+        cursor = self._db.execute(
+            "INSERT INTO batch (stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self.stream, now_ms, row.readings, row.first_ms, row.last_ms, zlib.crc32(row.pack), row.pack),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def _mark(self, settled: Settled, now_ms: int) -> None:
+        for number in settled.confirmed:
+            self._settle(number, CONFIRMED, None, now_ms)
+        for number, reason in settled.rejected.items():
+            self._settle(number, REJECTED, reason, now_ms)
+
+    def _settle(self, number: int, state: int, reason: str | None, now_ms: int) -> None:
+        row = self._db.execute(
+            "UPDATE batch SET state = ?, reason = ?, settled_at_ms = ? WHERE number = ? AND state = 0"
+            " RETURNING readings",
+            (state, reason, now_ms, number),
+        ).fetchone()
+        if row:
+            self._count(_STATES[state], 1, row[0])
+
+    def _count(self, what: str, batches: int, readings: int) -> None:
+        for name, value in ((f"{what}_batches", batches), (f"{what}_readings", readings)):
+            self._db.execute(
+                "INSERT INTO total VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+                (name, value),
+            )
+
+    def _expire(self, now_ms: int) -> None:
+        self._db.execute("DELETE FROM batch WHERE state = 1 AND settled_at_ms < ?", (now_ms - self._keep_confirmed_ms,))
+
+    def _migrate(self) -> None:
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise PermanentError(f"{self.path}: a spool of a newer release (schema {version})")
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+@dataclass(frozen=True)
+class _Row:
+    readings: int
+    first_ms: int
+    last_ms: int
+    pack: bytes
+
+
+def _row(samples: Sequence[Sample]) -> _Row:
+    times = [sample.measured_at_ms for sample in samples]
+    return _Row(sum(len(s.readings) for s in samples), min(times), max(times), wire_batch.compress(samples))
+
+
+def read_totals(path: Path) -> Totals:
+    """Read the totals of a spool whose agent has ended.
+
+    Raises: TransientError where an agent has it open; PermanentError where there is none.
+    """
+    if not path.exists():
+        raise PermanentError(f"{path}: no spool; has the agent ever run?")
+    spool = Spool(path, keep_confirmed_ms=2**62)
+    try:
+        return spool.totals()
+    finally:
+        spool.close()
+
+
+def _hold(path: Path) -> int:
+    """Take the lock that makes this process the only one on the spool."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise TransientError(f"{path}: cannot be opened ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise TransientError(f"{path}: another agent has it open") from error
+    return lock
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA page_size = 1024")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:  # full, busy, read-only, I/O error
+        raise TransientError(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise PermanentError(f"{path}: {error}") from error

@@ -1,0 +1,85 @@
+"""What the agent says of itself: retained on MQTT, and to `messnetz gateway status` through a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from base.errors import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+logger = logging.getLogger(__name__)
+
+ASK_TIMEOUT_S = 5.0
+MAX_REPLY_BYTES = 1 << 20
+
+
+def machine() -> str:
+    """Return machine id and CPU serial number, by which two machines under one gateway id show."""
+    return "/".join(filter(None, (_first_line("/etc/machine-id"), _cpu_serial()))) or "unknown"
+
+
+def _first_line(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="ascii").strip()[:64]
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _cpu_serial() -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("Serial"):
+                return line.partition(":")[2].strip()
+    return ""
+
+
+async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) -> asyncio.Server:
+    """Answer every line on a Unix socket with one JSON object.
+
+    Raises: TransientError where the socket cannot be made.
+    """
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the asker went away, or sent no line
+            while await reader.readline():
+                writer.write(json.dumps(await answer()).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        server = await asyncio.start_unix_server(talk, path)
+        path.chmod(0o660)
+    except OSError as error:
+        raise TransientError(f"{path}: the status socket cannot be made ({os.strerror(error.errno or 0)})") from error
+    return server
+
+
+def ask(path: Path) -> dict[str, object] | None:
+    """Ask a running agent for its status; None where none runs.
+
+    Raises: TransientError where one runs and does not answer.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ASK_TIMEOUT_S)
+            connection.connect(str(path))
+            connection.sendall(b"status\n")
+            with connection.makefile("rb") as replies:
+                reply = json.loads(replies.readline(MAX_REPLY_BYTES))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except (OSError, ValueError) as error:
+        raise TransientError(f"{path}: the agent does not answer ({error})") from error
+    return dict(reply)
