@@ -52,18 +52,16 @@ class Agent:
         self._mqtt = self._connection()
         self._sender = Sender(self._spool, self._uplink, self._publish_batch)
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
-        server = await status.serve(Path(file.socket), self._answer)
         logger.info("gateway %s, stream %s: %d buses", file.gateway, self._spool.spool.stream, len(self._config.buses))
-        self._mqtt.start()
-        sending = asyncio.create_task(self._sender.run())
         try:
-            await self._work(stop)
-            await self._drain()
+            async with status.serve(Path(file.socket), self._answer):
+                self._mqtt.start()
+                sending = asyncio.create_task(self._sender.run())
+                await self._work(stop)
+                await self._drain()
+                sending.cancel()
         finally:
-            sending.cancel()
             await self._loop.run_in_executor(None, self._say_goodbye)
-            server.close()
-            Path(file.socket).unlink(missing_ok=True)
             await self._spool.close()
 
     async def _work(self, stop: asyncio.Event) -> None:
@@ -86,7 +84,7 @@ class Agent:
     async def _watch_clock(self, stop: asyncio.Event) -> None:
         """Tell the broker when the clock is first believed."""
         while not stop.is_set() and not self._clock.is_synchronised():
-            await asyncio.sleep(1)
+            await clock.stopped_within(stop, clock.CHECK_S)
         self._publish_status()
 
     def _connection(self) -> Connection:
@@ -115,8 +113,10 @@ class Agent:
         return self._mqtt.publish(self._topics.of(self._file.gateway, "batch"), payload)
 
     def _publish_status(self) -> None:
-        state = "online" if self._clock.is_synchronised() else "no_time"
-        self._mqtt.publish(self._topics.of(self._file.gateway, "status"), self._status(state), retain=True)
+        self._mqtt.publish(self._topics.of(self._file.gateway, "status"), self._status(self._state()), retain=True)
+
+    def _state(self) -> Literal["online", "no_time"]:
+        return "online" if self._clock.is_synchronised() else "no_time"
 
     def _say_goodbye(self) -> None:
         self._mqtt.publish(self._topics.of(self._file.gateway, "status"), self._status("offline"), retain=True)
@@ -140,7 +140,7 @@ class Agent:
         return {
             "gateway": self._file.gateway,
             "running": True,
-            "state": "online" if self._clock.is_synchronised() else "no_time",
+            "state": self._state(),
             "connected": self._sender.is_connected,
             "stream": self._spool.spool.stream,
             "pending_readings": self._sealer.pending_readings,

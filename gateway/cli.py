@@ -9,13 +9,16 @@ import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway import config as configs
 from gateway import status as statuses
-from gateway.config import GatewayConfig
 from gateway.spool import read_totals
+
+if TYPE_CHECKING:
+    from gateway.config import GatewayConfig
 
 DEFAULT_FILE = Path("/etc/messnetz/gateway.yaml")
 

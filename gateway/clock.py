@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import time
 from typing import Literal
 
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+CHECK_S = 1.0
+"""How often to ask the kernel until it says yes."""
 _TIMEX_BYTES = 1024  # more than struct timex has on any architecture
 
 
@@ -33,3 +36,13 @@ class Clock:
         if not self._synchronised:
             self._synchronised = kernel_is_synchronised()
         return self._synchronised
+
+
+async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait, but not longer than `seconds`; returns whether the stop came."""
+    if seconds > 0 and not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), seconds)
+        except TimeoutError:
+            return False
+    return stop.is_set()

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CLOCK_CHECK_S = 1.0
-
 
 @dataclass
 class _Health:
@@ -45,14 +43,14 @@ class Poller:
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until told to stop; a reading under way is finished."""
         while not self._clock.is_synchronised():
-            if await _stopped_within(stop, CLOCK_CHECK_S):
+            if await clock.stopped_within(stop, clock.CHECK_S):
                 return
         bus = self._plan.open()
         schedule = Schedule(self._plan.devices, monotonic_s=time.monotonic(), wall_s=time.time())
         try:
             while True:
                 due_s, device = schedule.next_due()
-                if await _stopped_within(stop, due_s - time.monotonic()):
+                if await clock.stopped_within(stop, due_s - time.monotonic()):
                     return
                 await self._poll(bus, device)
                 schedule.done(device, time.monotonic())
@@ -76,13 +74,3 @@ class Poller:
             # Times of a device rise strictly: two readings never fall on one point.
             health.last_ms = max(measured_at_ms, health.last_ms + 1)
             self._deliver(Sample(device, health.last_ms, readings))
-
-
-async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait, but not longer than `seconds`; returns whether the stop came."""
-    if seconds > 0 and not stop.is_set():
-        try:
-            await asyncio.wait_for(stop.wait(), seconds)
-        except TimeoutError:
-            return False
-    return stop.is_set()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from base.errors import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,9 @@ def _cpu_serial() -> str:
     return ""
 
 
-async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) -> asyncio.Server:
-    """Answer every line on a Unix socket with one JSON object.
+@contextlib.asynccontextmanager
+async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) -> AsyncIterator[None]:
+    """Answer every line on a Unix socket with one JSON object, while the context lasts.
 
     Raises: TransientError where the socket cannot be made.
     """
@@ -55,15 +55,31 @@ async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) 
                 await writer.drain()
         writer.close()
 
+    listener = _listen(path)
+    server = await asyncio.start_unix_server(talk, sock=listener)
+    try:
+        yield
+    finally:
+        server.close()
+        _remove(path)
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        server = await asyncio.start_unix_server(talk, path)
+        _remove(path)  # the spool's lock says that no other agent runs: what lies there was left behind
+        listener.bind(str(path))
         path.chmod(0o660)
     except OSError as error:
-        raise TransientError(f"{path}: the status socket cannot be made ({os.strerror(error.errno or 0)})") from error
-    return server
+        listener.close()
+        raise TransientError(f"{path}: the status socket cannot be made ({error})") from error
+    return listener
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def ask(path: Path) -> dict[str, object] | None:
