@@ -1,0 +1,152 @@
+"""The collector: batches in, points out, and only then the confirm.
+
+It keeps nothing that a restart could lose: a batch that was taken and not written is not confirmed, and its
+gateway sends it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from base.errors import MessnetzError, PermanentError, TransientError
+from base.mqtt import Connection, Handlers
+from base.retry import Backoff
+from cloud.inbox import Arrival, Inbox
+from cloud.routing import route
+from wire import batch as wire_batch
+from wire import confirm as wire_confirm
+from wire.confirm import Confirm, Rejection
+from wire.errors import BadMessageError, UnsupportedError
+from wire.topics import Topics
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable
+
+    from cloud.config import CollectorFile
+    from cloud.points import Point
+    from cloud.registry import Registry
+    from cloud.stores.interface import Store
+    from wire.batch import Header
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 2_000
+MOST_AT_ONCE = 64
+TAKE_TIMEOUT_S = 0.5
+
+
+@dataclass(frozen=True)
+class Routed:
+    """One batch, decoded and routed."""
+
+    gateway: str
+    header: Header
+    points: list[Point]
+
+
+@dataclass
+class Verdicts:
+    """What becomes of the batches of one round, by gateway and stream."""
+
+    written: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    rejected: dict[tuple[str, str], list[Rejection]] = field(default_factory=dict)
+
+    def accept(self, batch: Routed) -> None:
+        """The store has it."""
+        self.written.setdefault((batch.gateway, batch.header.stream), set()).add(batch.header.number)
+
+    def reject(self, gateway: str, header: Header, reason: str) -> None:
+        """It can never be stored."""
+        logger.error("gateway %s, batch %d of stream %s rejected: %s", gateway, header.number, header.stream, reason)
+        self.rejected.setdefault((gateway, header.stream), []).append(Rejection(header.number, reason))
+
+    def confirms(self, now_ms: int) -> Iterable[tuple[str, Confirm]]:
+        """Return one confirm for each gateway and stream."""
+        for gateway, stream in self.written.keys() | self.rejected.keys():
+            numbers = wire_confirm.ranges(self.written.get((gateway, stream), ()))
+            yield gateway, Confirm(stream, now_ms, numbers, self.rejected.get((gateway, stream), []))
+
+
+class Collector:
+    """One collector on one broker and one store."""
+
+    def __init__(self, config: CollectorFile, registry: Registry, store: Store) -> None:
+        self._registry = registry
+        self._store = store
+        self._topics = Topics(config.prefix)
+        self._inbox = Inbox(MOST_WAITING)
+        self._backoff = Backoff("store", logger, first_s=0.2, cap_s=15.0)
+        self._mqtt = Connection(
+            config.mqtt,
+            client_id=config.collector,
+            handlers=Handlers(
+                connected=lambda: logger.info("connected"),
+                disconnected=lambda reason: logger.warning("broker: %s", reason),
+                message=self._arrived,
+            ),
+            subscriptions=[self._topics.of("+", "batch")],
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Collect until `stop` is set; a write under way is finished and confirmed."""
+        self._mqtt.start()
+        try:
+            while not stop.is_set():
+                arrivals = self._inbox.take(MOST_AT_ONCE, TAKE_TIMEOUT_S)
+                if arrivals:
+                    self._handle(arrivals, stop)
+        finally:
+            self._mqtt.stop()
+
+    def _arrived(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
+        at = self._topics.read(topic)
+        if at is not None and at.kind == "batch" and not retained:
+            self._inbox.put(Arrival(at.gateway, payload))
+
+    def _handle(self, arrivals: list[Arrival], stop: threading.Event) -> None:
+        verdicts = Verdicts()
+        routed = [batch for arrival in arrivals if (batch := self._route(arrival, verdicts)) is not None]
+        self._write(routed, verdicts, stop)
+        for gateway, confirm in verdicts.confirms(time.time_ns() // 1_000_000):
+            self._mqtt.publish(self._topics.of(gateway, "confirm"), wire_confirm.encode(confirm))
+
+    def _route(self, arrival: Arrival, verdicts: Verdicts) -> Routed | None:
+        """Decode and route one batch; what cannot be understood is rejected or, if it is newer than we, reported."""
+        try:
+            header, packed = wire_batch.open_header(arrival.payload)
+        except MessnetzError as error:
+            logger.error("gateway %s sent a batch without a readable header: %s", arrival.gateway, error)  # noqa: TRY400
+            return None
+        try:
+            samples = wire_batch.open_pack(header, packed)
+        except UnsupportedError as error:
+            logger.error("gateway %s sends what this release cannot read: %s", arrival.gateway, error)  # noqa: TRY400
+            return None
+        except BadMessageError as error:
+            verdicts.reject(arrival.gateway, header, str(error))
+            return None
+        return Routed(arrival.gateway, header, route(arrival.gateway, header.number, samples, self._registry))
+
+    def _write(self, batches: list[Routed], verdicts: Verdicts, stop: threading.Event) -> None:
+        """Write batches together; where the store refuses, one by one, to find which one it means."""
+        while batches and not stop.is_set():
+            try:
+                self._store.write([point for batch in batches for point in batch.points])
+            except TransientError as error:
+                stop.wait(self._backoff.failed(error, at_least_s=error.retry_after_s or 0.0))
+                continue
+            except PermanentError as error:
+                if len(batches) == 1:
+                    verdicts.reject(batches[0].gateway, batches[0].header, str(error))
+                else:
+                    for batch in batches:
+                        self._write([batch], verdicts, stop)
+                return
+            self._backoff.succeeded()
+            for batch in batches:
+                verdicts.accept(batch)
+            return

@@ -1,0 +1,79 @@
+"""Where each reading of a batch goes: a pure function of the batch and the registry's dated history.
+
+Writing the same batch twice gives the same points. All readings of one sample that share a series make one
+point. What the registry does not know as the gateway's own goes to `unregistered`, whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloud.points import Fields, Point, Series
+from wire.bounds import MAX_PACK_READINGS
+from wire.readings import is_suspect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cloud.registry import Placement, Registry
+    from wire.readings import Reading, Sample
+
+NS_PER_MS = 1_000_000
+_BATCHES_APART = NS_PER_MS // MAX_PACK_READINGS
+
+
+def route(gateway: str, number: int, samples: Sequence[Sample], registry: Registry) -> list[Point]:
+    """Turn the samples of one batch into points."""
+    points: list[Point] = []
+    index = 0  # of the reading in its pack
+    for sample in samples:
+        placement = registry.find(sample.device, sample.measured_at_ms)
+        if placement is not None and placement.gateway != gateway:
+            placement = None
+        strangers = _place(sample, placement, points)
+        for position, reading in strangers:
+            points.append(_unregistered(gateway, number, index + position, sample, reading))
+        index += len(sample.readings)
+    return points
+
+
+def _place(sample: Sample, placement: Placement | None, points: list[Point]) -> list[tuple[int, Reading]]:
+    """Append the points of one sample; returns the readings that have no place, with their position."""
+    strangers: list[tuple[int, Reading]] = []
+    by_series: dict[Series, Fields] = {}
+    for position, reading in enumerate(sample.readings):
+        slot = placement.slots.get(reading.name) if placement else None
+        if slot is None or slot.unit != reading.unit:
+            strangers.append((position, reading))
+            continue
+        fields = by_series.setdefault(slot.suspect if is_suspect(reading.flags) else slot.good, {})
+        if reading.quantity in fields:  # a name twice in one sample: the second has no place of its own
+            strangers.append((position, reading))
+            continue
+        fields[reading.quantity] = reading.value
+        if reading.flags:
+            fields["q"] = float(int(fields.get("q", 0)) | reading.flags)
+    time_ns = sample.measured_at_ms * NS_PER_MS
+    points.extend(Point(series, time_ns, fields) for series, fields in by_series.items())
+    return strangers
+
+
+def _unregistered(gateway: str, number: int, index: int, sample: Sample, reading: Reading) -> Point:
+    """Keep a reading whole where only its gateway is known.
+
+    Many devices share that one series. The nanoseconds below the millisecond keep their readings apart: by
+    the reading's index in its pack, and by the batch's number for batches that meet in one millisecond.
+    """
+    apart_ns = (number % _BATCHES_APART) * MAX_PACK_READINGS + index
+    return Point(
+        Series.of("unregistered", gateway=gateway),
+        sample.measured_at_ms * NS_PER_MS + apart_ns,
+        {
+            "device": sample.device,
+            "quantity": reading.quantity,
+            "channel": reading.channel,
+            "unit": reading.unit,
+            "value": reading.value,
+            "flags": float(reading.flags),
+        },
+    )
