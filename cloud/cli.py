@@ -74,7 +74,6 @@ def run(file: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with closing(open_store(config.store, file.parent)) as store:
-        store.prepare()
         Collector(config, registry, store).run(stop)
 
 

@@ -93,6 +93,7 @@ class Collector:
 
     def run(self, stop: threading.Event) -> None:
         """Collect until `stop` is set; a write under way is finished and confirmed."""
+        self._prepare_store(stop)
         self._mqtt.start()
         try:
             while not stop.is_set():
@@ -101,6 +102,17 @@ class Collector:
                     self._handle(arrivals, stop)
         finally:
             self._mqtt.stop()
+
+    def _prepare_store(self, stop: threading.Event) -> None:
+        """Wait for the store; a collector that starts before its database is no fault."""
+        while not stop.is_set():
+            try:
+                self._store.prepare()
+            except TransientError as error:
+                stop.wait(self._backoff.failed(error))
+                continue
+            self._backoff.succeeded()
+            return
 
     def _arrived(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
         at = self._topics.read(topic)

@@ -21,10 +21,8 @@ from wire.town import Day, Site
 from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
-FORMAT = 1
 BEGINNING = "1970-01-01"
 
 
@@ -138,8 +136,3 @@ def _slot(name: str, profile: Profile, tags: dict[str, str]) -> Slot:
         Series.of(profile.measurement, **all_tags),
         Series.of(f"{profile.measurement}_suspect", **all_tags),
     )
-
-
-def devices_of(entries: Iterable[RegistryEntry]) -> set[str]:
-    """Return the ids of all devices that ever stood in the registry."""
-    return {entry.device for entry in entries}

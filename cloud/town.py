@@ -11,7 +11,7 @@ import yaml
 
 from base import strict_yaml
 from base.errors import ConfigError, Position, TransientError
-from cloud.registry import BEGINNING, FORMAT, RegistryEntry, RegistryFile
+from cloud.registry import BEGINNING, RegistryEntry, RegistryFile
 from wire import profile as profiles
 from wire.ids import is_id
 from wire.topics import DEFAULT_PREFIX, Prefix
@@ -127,7 +127,7 @@ def write_registry(directory: Path, output: Path) -> RegistryFile:
     Raises: ConfigError at the line that is wrong; TransientError where the file cannot be written.
     """
     town = check(directory)
-    registry = RegistryFile(format=FORMAT, town=town.file.name, sites=town.site_table, entries=town.entries)
+    registry = RegistryFile(format=1, town=town.file.name, sites=town.site_table, entries=town.entries)
     text = yaml.safe_dump(msgspec.to_builtins(registry), allow_unicode=True, sort_keys=False, width=120)
     draft = output.with_name(output.name + ".new")
     try:
