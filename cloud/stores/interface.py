@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from base.errors import PermanentError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cloud.points import Point
 
 
+class RejectedPointsError(PermanentError):
+    """Some of these points can never be stored; the others may have been. Asked in parts, the store tells which.
+
+    Any other PermanentError of a write is about the store as a whole (credentials, a wrong address): a person
+    must act, and no point is to blame.
+    """
+
+
 class Store(Protocol):
     """A place for points. All times are Unix time in nanoseconds; ranges are half open: start <= time < end.
 
     Every method raises TransientError where trying later may help (unreachable, overloaded, timed out) and
-    PermanentError where it never will (refused credentials, rejected points).
+    PermanentError where it never will (refused credentials; rejected points: RejectedPointsError).
     """
 
     def prepare(self) -> None:
