@@ -11,11 +11,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from base.errors import MessnetzError, PermanentError, TransientError
+from base.errors import MessnetzError, TransientError
 from base.mqtt import Connection, Handlers
 from base.retry import Backoff
 from cloud.inbox import Arrival, Inbox
 from cloud.routing import route
+from cloud.stores.interface import RejectedPointsError
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
 from wire.confirm import Confirm, Rejection
@@ -108,7 +109,7 @@ class Collector:
         while not stop.is_set():
             try:
                 self._store.prepare()
-            except TransientError as error:
+            except MessnetzError as error:
                 stop.wait(self._backoff.failed(error))
                 continue
             self._backoff.succeeded()
@@ -148,16 +149,17 @@ class Collector:
         while batches and not stop.is_set():
             try:
                 self._store.write([point for batch in batches for point in batch.points])
-            except TransientError as error:
-                stop.wait(self._backoff.failed(error, at_least_s=error.retry_after_s or 0.0))
-                continue
-            except PermanentError as error:
+            except RejectedPointsError as error:
                 if len(batches) == 1:
                     verdicts.reject(batches[0].gateway, batches[0].header, str(error))
                 else:
                     for batch in batches:
                         self._write([batch], verdicts, stop)
                 return
+            except MessnetzError as error:  # the store as a whole: nothing is confirmed and nothing rejected
+                wait_s = error.retry_after_s if isinstance(error, TransientError) else None
+                stop.wait(self._backoff.failed(error, at_least_s=wait_s or 0.0))
+                continue
             self._backoff.succeeded()
             for batch in batches:
                 verdicts.accept(batch)

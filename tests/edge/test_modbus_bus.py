@@ -1,0 +1,97 @@
+"""Checking a Modbus bus of a gateway's file, at the desk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from base import strict_yaml
+from base.errors import ConfigError
+from edge.drivers import plan_bus
+from edge.modbus import driver
+from edge.modbus.config import Endpoint, SerialLine, parse_endpoint
+from edge.modbus.driver import ModbusPlan
+
+GOOD = """\
+- id: cellar
+  driver: modbus
+  serial: /dev/ttyUSB0
+  devices:
+    - {id: main, profile: eastron/sdm630, site: school, unit: 1, interval_s: 30}
+    - {id: gym, profile: janitza/b23, site: school, unit: 2}
+"""
+FILE = Path("gw.yaml")
+
+
+def _plan(text: str) -> ModbusPlan:
+    plan = plan_bus(strict_yaml.parse(text.encode(), FILE), (0,))
+    assert isinstance(plan, ModbusPlan)
+    return plan
+
+
+def test_the_sample_is_right() -> None:
+    """What the README shows is accepted."""
+    document = strict_yaml.load(Path(driver.__file__).parent / "sample.yaml")
+    plans = [plan_bus(document, ("buses", index)) for index in range(2)]
+    assert [len(plan.devices) for plan in plans] == [1, 2]
+
+
+def test_settings_come_from_the_profile() -> None:
+    """Unset, a line is set as its first device leaves the factory, and a device polled as its profile says."""
+    plan = _plan(GOOD)
+    assert isinstance(plan.line, SerialLine)
+    assert (plan.line.settings.baud_rate, plan.line.settings.parity, plan.line.settings.stop_bits) == (9600, "N", 1)
+    assert [device.interval_s for device in plan.devices] == [30, 10]
+
+
+def test_one_request_reads_an_sdm630() -> None:
+    """The profile's gap lets all sixteen values come with one request."""
+    assert len(_plan(GOOD).devices[0].model.requests) == 1
+
+
+BROKEN = [
+    ("serial: /dev/ttyUSB0", "tcp: a b", (3, 8), "'a b'", "HOST:PORT"),
+    ("serial: /dev/ttyUSB0", "tcp: host:99999", (3, 8), "'host:99999'", "HOST:PORT"),
+    ("serial: /dev/ttyUSB0", "tcp: host\n  serial: /dev/x", (1, 3), "both", "one of them"),
+    ("  serial: /dev/ttyUSB0\n", "", (1, 3), "neither", "one of them"),
+    ("serial: /dev/ttyUSB0", "tcp: host\n  parity: N", (4, 11), "beside 'tcp'", "'serial' only"),
+    ("driver: modbus", "driver: modbuzz", (2, 11), "'modbuzz'", "modbus"),
+    ("unit: 2}", "unit: 1}", (6, 59), "which 'main' has", "of its own"),
+    ("unit: 2}", "unit: 248}", (6, 59), "248", "247"),
+    ("unit: 2}", "unit: '2'}", (6, 59), "'2'", "a whole number"),
+    ("unit: 2}", "unit: 2, speed: 3}", (6, 62), "unknown key 'speed'", "documented"),
+    ("profile: janitza/b23", "profile: janitza/b24", (6, 26), "no profile 'janitza/b24'", "janitza/b23"),
+    ("id: gym", "id: Gym", (6, 12), "'Gym'", "pattern"),
+    ("site: school, unit: 2", "unit: 2", (6, 7), "no key 'site'", "to be set"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "at", "found", "expected"), BROKEN)
+def test_a_broken_bus_names_line_column_and_remedy(
+    old: str, new: str, at: tuple[int, int], found: str, expected: str
+) -> None:
+    """Each error stands at the value that a person has to change."""
+    assert old in GOOD
+    with pytest.raises(ConfigError) as caught:
+        _plan(GOOD.replace(old, new))
+    assert (caught.value.at.line, caught.value.at.column) == at
+    assert found in caught.value.found
+    assert expected in caught.value.expected
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("host", Endpoint("host", 502)),
+        ("10.0.0.1:1502", Endpoint("10.0.0.1", 1502)),
+        ("[::1]:502", Endpoint("::1", 502)),
+        ("host:0", None),
+        ("host:", None),
+        ("ho st", None),
+        ("", None),
+    ],
+)
+def test_an_endpoint_is_a_host_and_perhaps_a_port(text: str, endpoint: Endpoint | None) -> None:
+    """502 unless given; anything else is refused."""
+    assert parse_endpoint(text) == endpoint

@@ -1,0 +1,84 @@
+"""Profiles of Modbus devices, and their cases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from base import strict_yaml
+from base.errors import ConfigError, PermanentError
+from edge.modbus import profile as profiles
+from wire import profile as public
+
+CASES = Path(profiles.__file__).parent / "cases"
+
+
+def _case(folder: Path) -> tuple[str, dict[int, int]]:
+    given = json.loads((folder / "input.json").read_text())
+    return given["profile"], {int(address, 0): word for address, word in given["registers"].items()}
+
+
+@pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: str(folder.name))
+def test_case(folder: Path) -> None:
+    """A register dump becomes exactly the expected readings, or exactly the expected error."""
+    profile, registers = _case(folder)
+    expected, error = folder / "expected.json", folder / "error.txt"
+    assert expected.exists() != error.exists(), "a case has either expected.json or error.txt"
+    model = profiles.load(profile)
+    if error.exists():
+        with pytest.raises(PermanentError) as caught:
+            model.decode(registers)
+        assert str(caught.value) == error.read_text().strip()
+        return
+    decoded = [
+        {"quantity": r.quantity, "channel": r.channel, "value": r.value, "unit": r.unit}
+        for r in model.decode(registers)
+    ]
+    assert decoded == json.loads(expected.read_text())
+
+
+@pytest.mark.parametrize("name", public.names())
+def test_every_profile_has_a_case(name: str) -> None:
+    """No profile ships without registers that were decoded by it."""
+    assert name in {_case(folder)[0] for folder in CASES.iterdir()}
+
+
+@pytest.mark.parametrize("name", public.names())
+def test_every_profile_compiles(name: str) -> None:
+    """Both halves of every profile agree, and its requests keep within its limits."""
+    model = profiles.load(name)
+    assert {field.reading.name for field in model.fields} == set(model.profile.readings)
+    assert all(request.count <= model.profile.modbus.max_registers for request in model.requests)
+
+
+BROKEN = [
+    ("address: 0x0034", "address: 70000", "70000", "a whole number"),
+    ("type: float32}\n    active_power: {", "type: float31}\n    active_power: {", "'float31'", "documented"),
+    ("    frequency: {address: 0x0046, type: float32}\n", "", "'frequency' without a register", "a row"),
+    ("function_code: 4", "function_code: 6", "6", "documented"),
+    ("    frequency: {", "    frequenzy: {", "'frequenzy'", "listed under 'readings'"),
+    ("  max_registers: 80", "  max_registers: 1", "float32 at 0", "one request"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "found", "expected"), BROKEN)
+def test_a_broken_profile_names_line_and_remedy(
+    old: str, new: str, found: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error says file, line and column, what was found and what would be right."""
+    text = (public.PROFILES / "eastron" / "sdm630.yaml").read_text()
+    assert old in text
+    file = tmp_path / "eastron" / "sdm630.yaml"
+    file.parent.mkdir()
+    file.write_text(text.replace(old, new))
+    monkeypatch.setattr(public, "load_document", lambda _name: strict_yaml.load(file))
+    profiles.load.cache_clear()
+    with pytest.raises(ConfigError) as caught:
+        profiles.load("eastron/sdm630")
+    profiles.load.cache_clear()
+    assert caught.value.at.file == file
+    assert caught.value.at.line > 1
+    assert found in caught.value.found
+    assert expected in caught.value.expected

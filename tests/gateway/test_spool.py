@@ -1,0 +1,213 @@
+"""The spool: what is sealed stays, and nothing is let go without the collector's word."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from base.errors import PermanentError, TransientError
+from gateway.spool import SealedBatch, Settled, Spool, read_totals
+from wire import batch as wire_batch
+from wire.readings import Reading, Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW_MS = 1_790_000_000_000
+WEEK_MS = 7 * 86_400_000
+
+
+def _samples(count: int = 3, device: str = "main") -> list[Sample]:
+    reading = Reading("active_power", 230.1, "W")
+    return [Sample(device, NOW_MS + index, (reading,)) for index in range(count)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the spool lies."""
+    return tmp_path / "spool.sqlite"
+
+
+def _open(path: Path) -> Spool:
+    return Spool(path, keep_confirmed_ms=WEEK_MS)
+
+
+def _rows(path: Path) -> list[tuple[int, int]]:
+    """Read number and state through a connection of its own, as nobody but a test may."""
+    with sqlite3.connect(path) as second:
+        return second.execute("SELECT number, state FROM batch ORDER BY number").fetchall()
+
+
+def _samples_of(batch: SealedBatch) -> list[Sample]:
+    header, packed = wire_batch.open_header(batch.payload())
+    assert (header.stream, header.number) == (batch.stream, batch.number)
+    return wire_batch.open_pack(header, packed)
+
+
+def test_a_sealed_batch_comes_back_whole(path: Path) -> None:
+    """What was sealed is what is sent, under its stream and number."""
+    spool = _open(path)
+    assert spool.seal([_samples(), _samples(2)], Settled(), NOW_MS) == [1, 2]
+    batches = spool.next_to_send(0, 10)
+    assert [_samples_of(batch) for batch in batches] == [_samples(), _samples(2)]
+    assert {batch.stream for batch in batches} == {spool.stream}
+    spool.close()
+    assert _rows(path) == [(1, 0), (2, 0)]
+
+
+def test_the_file_is_set_for_flash_and_power_cuts(path: Path) -> None:
+    """Pages of 1 KiB, a write-ahead log, and a sync with every commit."""
+    spool = _open(path)
+    pragmas = {
+        name: spool._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "journal_mode", "synchronous")
+    }
+    assert pragmas == {"page_size": 1024, "journal_mode": "wal", "synchronous": 2}
+    spool.close()
+
+
+def test_a_restart_begins_a_stream_and_goes_on_counting(path: Path) -> None:
+    """Streams are never the same, numbers never used twice; a batch keeps the stream it was sealed under."""
+    first = _open(path)
+    first.seal([_samples()], Settled(), NOW_MS)
+    first.close()
+    second = _open(path)
+    assert second.stream != first.stream
+    assert second.seal([_samples()], Settled(), NOW_MS) == [2]
+    assert [batch.stream for batch in second.next_to_send(0, 10)] == [first.stream, second.stream]
+    second.close()
+
+
+def test_numbers_are_not_used_again_after_all_batches_are_gone(path: Path) -> None:
+    """An empty table does not begin at 1."""
+    spool = Spool(path, keep_confirmed_ms=0)
+    spool.seal([_samples()], Settled(), NOW_MS)
+    spool.mark(Settled(frozenset({1})), NOW_MS)
+    spool.mark(Settled(), NOW_MS + 1)
+    assert spool.get(1) is None
+    assert spool.seal([_samples()], Settled(), NOW_MS) == [2]
+    spool.close()
+
+
+def test_confirmed_batches_are_marked_with_the_next_seal_and_kept_a_while(path: Path) -> None:
+    """A confirm costs no commit of its own; the batch stays for `keep_confirmed`, out of rotation."""
+    spool = _open(path)
+    spool.seal([_samples(), _samples()], Settled(), NOW_MS)
+    spool.seal([_samples()], Settled(frozenset({1})), NOW_MS + 1)
+    assert [batch.number for batch in spool.next_to_send(0, 10)] == [2, 3]
+    assert spool.get(1) is not None
+    spool.seal([_samples()], Settled(), NOW_MS + 1 + WEEK_MS)
+    assert spool.get(1) is not None, "kept for the whole week"
+    spool.seal([_samples()], Settled(), NOW_MS + 2 + WEEK_MS)
+    assert spool.get(1) is None
+    spool.close()
+
+
+def test_a_rejected_batch_is_kept_out_of_rotation_with_its_reason(path: Path) -> None:
+    """It is never sent again by itself, and never deleted as confirmed ones are."""
+    spool = _open(path)
+    spool.seal([_samples()], Settled(), NOW_MS)
+    spool.mark(Settled(rejected={1: "no pack"}), NOW_MS)
+    spool.mark(Settled(), NOW_MS + 2 * WEEK_MS)
+    assert spool.next_to_send(0, 10) == []
+    assert spool.get(1) is not None
+    spool.close()
+    with sqlite3.connect(path) as second:
+        assert second.execute("SELECT state, reason FROM batch").fetchall() == [(2, "no pack")]
+
+
+def test_a_second_word_on_a_batch_changes_nothing(path: Path) -> None:
+    """A confirm after a reject, or twice, is not counted again."""
+    spool = _open(path)
+    spool.seal([_samples(5)], Settled(), NOW_MS)
+    spool.mark(Settled(frozenset({1})), NOW_MS)
+    spool.mark(Settled(frozenset({1}), {1: "late"}), NOW_MS)
+    totals = spool.totals()
+    assert (totals.confirmed_readings, totals.rejected_readings) == (5, 0)
+    spool.close()
+
+
+def test_totals_outlive_the_batches_and_the_agent(path: Path) -> None:
+    """They are counted since the spool was made, in the same transactions."""
+    spool = Spool(path, keep_confirmed_ms=0)
+    spool.seal([_samples(3), _samples(4)], Settled(), NOW_MS)
+    spool.mark(Settled(frozenset({1})), NOW_MS)
+    spool.mark(Settled(), NOW_MS + 1)
+    spool.close()
+    totals = read_totals(path)
+    assert (totals.sealed_batches, totals.sealed_readings, totals.confirmed_batches, totals.confirmed_readings) == (
+        2,
+        7,
+        1,
+        3,
+    )
+
+
+def test_a_second_agent_is_refused(path: Path) -> None:
+    """Two processes on one spool would corrupt it."""
+    spool = _open(path)
+    with pytest.raises(TransientError, match="another agent"):
+        _open(path)
+    spool.close()
+    _open(path).close()
+
+
+def test_a_spool_of_a_newer_release_is_left_alone(path: Path) -> None:
+    """Going back to an older release is an error in words, not a broken spool."""
+    _open(path).close()
+    with sqlite3.connect(path) as second:
+        second.execute("PRAGMA user_version = 99")
+    with pytest.raises(PermanentError, match="newer release"):
+        _open(path)
+
+
+def test_a_missing_spool_is_said(path: Path) -> None:
+    """Asking for the totals of a gateway that never ran makes no file."""
+    with pytest.raises(PermanentError, match="has the agent ever run"):
+        read_totals(path)
+    assert not path.exists()
+
+
+def test_a_failed_seal_leaves_nothing_behind(path: Path) -> None:
+    """A transaction that fails half way has not happened: no batch, no count, no mark."""
+    spool = _open(path)
+    spool.seal([_samples()], Settled(), NOW_MS)
+    spool._db.execute("CREATE TRIGGER fail BEFORE DELETE ON batch BEGIN SELECT RAISE(FAIL, 'disk I/O error'); END")
+    spool.mark(Settled(frozenset({1})), NOW_MS)
+    before = spool.totals()
+    with pytest.raises((TransientError, PermanentError)):
+        spool.seal([_samples()], Settled(), NOW_MS + WEEK_MS + 1)
+    assert spool.totals() == before
+    assert [batch.number for batch in spool.next_to_send(0, 10)] == []
+    spool.close()
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from gateway.spool import Settled, Spool
+from wire.readings import Reading, Sample
+spool = Spool(Path(sys.argv[1]), keep_confirmed_ms=10**12)
+for index in range(100_000):
+    sample = Sample("main", 1_790_000_000_000 + index, (Reading("active_power", float(index), "W"),))
+    print(spool.seal([[sample]], Settled(), 1)[0], flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_seal_returned_survives_kill_9(path: Path) -> None:
+    """The process dies in the middle of sealing; every number that it was told is there, whole and once."""
+    with subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        told = [int(writer.stdout.readline()) for _ in range(50)]
+        writer.kill()
+        told += [int(line) for line in writer.stdout.read().split("\n") if line.isdigit()]
+    spool = _open(path)
+    batches = spool.next_to_send(0, 100_000)
+    spool.close()
+    assert {batch.number for batch in batches} >= set(told)
+    values = [sample.readings[0].value for batch in batches for sample in _samples_of(batch)]
+    assert values == [float(index) for index in range(len(batches))]
