@@ -1,0 +1,140 @@
+"""The account: what became of every reading that the simulated meters made.
+
+A pure function of three witnesses: the meters' journal, the readings that the store gave back, and what the
+gateway says of its spool. It costs O(n log n).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from simulator.devices import Poll
+
+CLOCK_SLACK_MS = 2
+"""The agent takes the time of a sample just before its request, by the same clock; both round to 1 ms."""
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """One reading as `messnetz cloud export --json` writes it. Unix time in ms."""
+
+    measurement: str
+    device: str
+    quantity: str
+    channel: str
+    time_ms: int
+    value: float
+    flags: int = 0
+
+    @property
+    def name(self) -> str:
+        """`<quantity>` or `<quantity>/<channel>`, as on the wire."""
+        return f"{self.quantity}/{self.channel}" if self.channel else self.quantity
+
+
+class GatewayStatus(msgspec.Struct, frozen=True):
+    """What `messnetz gateway status --json` says of an agent and its spool."""
+
+    running: bool = False
+    state: str = ""
+    connected: bool = False
+    sealed_readings: int = 0
+    confirmed_readings: int = 0
+    sealed_batches: int = 0
+    confirmed_batches: int = 0
+    pending_readings: int = 0
+    rejected_readings: int = 0
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Numbers of readings, from the meters' registers to the store."""
+
+    made: int
+    """What the polls of the journal made."""
+    sealed: int
+    confirmed: int
+    stored: int
+    """Read back from the store."""
+    lost: int
+    """Made, and no stored reading matches."""
+    duplicates: int
+    """Stored beyond one for the same made reading."""
+    wrong: int
+    """Stored with another value than the truth of their poll, or matching no poll."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every reading that was made is stored once and as it was."""
+        return self.made > 0 and not (self.lost or self.duplicates or self.wrong)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What the simulation knows and an account needs."""
+
+    quantities: Mapping[str, Collection[str]]
+    """Device -> its quantities as on the wire; all others are ignored."""
+    truth: Callable[[str, str, int], float]
+    """Device, quantity, time of poll in Unix ms -> the value that a reading must have."""
+    interval_ms: int
+    """How long before its poll a sample may have been measured at most."""
+    since_ms: int
+    """Readings before this belong to an earlier run."""
+
+    def concerns(self, reading: Stored) -> bool:
+        """Whether a stored reading is one of this run's simulated ones."""
+        is_ours = reading.name in self.quantities.get(reading.device, ())
+        return is_ours and reading.time_ms >= self.since_ms - CLOCK_SLACK_MS
+
+
+def settle(witness: Witness, polls: Iterable[Poll], stored: Iterable[Stored], status: GatewayStatus) -> Account:
+    """Make the account of one run.
+
+    Raises: KeyError for a poll of a device that the witness does not know.
+    """
+    times = _times_by_device(polls)
+    made = sum(len(at_ms) * len(witness.quantities[device]) for device, at_ms in times.items())
+    seen: set[tuple[str, str, int]] = set()
+    total = duplicates = wrong = 0
+    for reading in stored:
+        if not witness.concerns(reading):
+            continue
+        total += 1
+        polled_at_ms = _poll_of(reading, times.get(reading.device, []), witness.interval_ms)
+        if polled_at_ms is None:
+            wrong += 1
+            continue
+        wrong += reading.value != witness.truth(reading.device, reading.name, polled_at_ms)
+        key = (reading.device, reading.name, polled_at_ms)
+        duplicates += key in seen
+        seen.add(key)
+    return Account(
+        made=made,
+        sealed=status.sealed_readings,
+        confirmed=status.confirmed_readings,
+        stored=total,
+        lost=made - len(seen),
+        duplicates=duplicates,
+        wrong=wrong,
+    )
+
+
+def _times_by_device(polls: Iterable[Poll]) -> dict[str, list[int]]:
+    times: dict[str, set[int]] = {}
+    for poll in polls:
+        times.setdefault(poll.device, set()).add(poll.polled_at_ms)
+    return {device: sorted(at_ms) for device, at_ms in times.items()}
+
+
+def _poll_of(reading: Stored, polled_at_ms: list[int], interval_ms: int) -> int | None:
+    """Time of the first poll that a reading can come from; None where there is none in time."""
+    index = bisect_left(polled_at_ms, reading.time_ms - CLOCK_SLACK_MS)
+    if index == len(polled_at_ms) or polled_at_ms[index] - reading.time_ms > interval_ms:
+        return None
+    return polled_at_ms[index]

@@ -1,0 +1,85 @@
+"""The demo's broker: Debian's mosquitto where it is installed, else amqtt."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from simulator.processes import DemoError, Process
+from simulator.servers import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+Kind: TypeAlias = Literal["mosquitto", "amqtt"]
+READY_S = 20.0
+LOOK_EVERY_S = 0.05
+TRIES = 3
+"""A port that was free may be taken before the broker has it."""
+
+
+def find_mosquitto() -> str | None:
+    """Path of mosquitto; Debian puts it where an ordinary user's PATH does not look."""
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
+
+
+def choose(wanted: Kind | None) -> Kind:
+    """Which broker to take.
+
+    Raises: DemoError where mosquitto is wanted and not installed.
+    """
+    if wanted == "mosquitto" and find_mosquitto() is None:
+        raise DemoError("mosquitto is not installed; `apt install mosquitto`, or take --broker amqtt")
+    return wanted or ("mosquitto" if find_mosquitto() else "amqtt")
+
+
+@asynccontextmanager
+async def serve(kind: Kind, directory: Path) -> AsyncIterator[tuple[Process, int]]:
+    """Run a broker on a free port of loopback; yields its process and port when it answers.
+
+    Raises: DemoError where it does not come up.
+    """
+    for _ in range(TRIES):
+        port = free_port()
+        async with Process("broker", _command(kind, directory, port), directory / "broker.log") as broker:
+            if await _answers(broker, port):
+                yield broker, port
+                return
+    raise DemoError(f"the broker ({kind}) does not come up{broker.last_words()}")
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _command(kind: Kind, directory: Path, port: int) -> list[str]:
+    if kind == "amqtt":
+        return [sys.executable, "-m", "simulator.amqtt_broker", "--port", str(port)]
+    settings = directory / "mosquitto.conf"
+    settings.write_text(
+        f"listener {port} {LOOPBACK}\nallow_anonymous true\npersistence false\nlog_dest stderr\n", encoding="utf-8"
+    )
+    return [find_mosquitto() or "mosquitto", "-c", str(settings)]
+
+
+async def _answers(broker: Process, port: int) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_S):
+            while broker.is_running:
+                try:
+                    _, writer = await asyncio.open_connection(LOOPBACK, port)
+                except OSError:
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    continue
+                writer.close()
+                return broker.is_running
+    return False

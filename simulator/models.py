@@ -1,0 +1,110 @@
+"""The models of meters: which register carries which quantity, written down apart from the profiles.
+
+Source of both maps: volkszaehler/mbmd, meters/rs485/sdm.go and janitza.go, which cite the makers' documents
+(SDM630Register.pdf, janitza-bhb-b2x-en.pdf). All values are IEEE 754 single precision, big endian, the
+register with the higher half first.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from simulator import shapes
+
+REGISTERS_PER_VALUE = 2
+FILLER = 0xFFFF
+"""Stands between the quantities that a map carries: who decodes it by mistake gets no number."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of meter on Modbus."""
+
+    profile: str
+    function_code: int
+    addresses: dict[str, int]
+    """Quantity as on the wire -> address of its first register."""
+    energy_in_wh: bool = False
+    """Energy registers carry Wh, which a correct decoder turns into kWh."""
+
+    @property
+    def first(self) -> int:
+        """Address of the first register of the map."""
+        return min(self.addresses.values())
+
+    @property
+    def size(self) -> int:
+        """Number of registers from the first to the last."""
+        return max(self.addresses.values()) + REGISTERS_PER_VALUE - self.first
+
+    def carried(self, device: str, quantity: str, at_ms: int) -> float:
+        """What the registers carry at a Unix time in ms, in the meter's own unit."""
+        value = shapes.value(device, quantity, at_ms)
+        return to_float32(value * 1000 if self._is_wh(quantity) else value)
+
+    def truth(self, device: str, quantity: str, at_ms: int) -> float:
+        """What a correct decoder must make of the registers, in the quantity's unit."""
+        carried = self.carried(device, quantity, at_ms)
+        return carried * 0.001 if self._is_wh(quantity) else carried
+
+    def registers(self, device: str, at_ms: int) -> list[int]:
+        """The whole map from `first` on, as it stands at a Unix time in ms."""
+        registers = [FILLER] * self.size
+        for quantity, address in self.addresses.items():
+            halves = struct.unpack(">HH", struct.pack(">f", self.carried(device, quantity, at_ms)))
+            registers[address - self.first : address - self.first + REGISTERS_PER_VALUE] = halves
+        return registers
+
+    def _is_wh(self, quantity: str) -> bool:
+        return self.energy_in_wh and quantity in shapes.ENERGIES
+
+
+def to_float32(value: float) -> float:
+    """Round to the nearest number that single precision can carry."""
+    return float(struct.unpack(">f", struct.pack(">f", value))[0])
+
+
+SDM630 = Model(
+    profile="eastron/sdm630",
+    function_code=4,
+    addresses={
+        "voltage/L1": 0x0000,
+        "voltage/L2": 0x0002,
+        "voltage/L3": 0x0004,
+        "current/L1": 0x0006,
+        "current/L2": 0x0008,
+        "current/L3": 0x000A,
+        "active_power/L1": 0x000C,
+        "active_power/L2": 0x000E,
+        "active_power/L3": 0x0010,
+        "active_power": 0x0034,
+        "apparent_power": 0x0038,
+        "reactive_power": 0x003C,
+        "power_factor": 0x003E,
+        "frequency": 0x0046,
+        "active_energy_import": 0x0048,
+        "active_energy_export": 0x004A,
+    },
+)
+
+B23 = Model(
+    profile="janitza/b23",
+    function_code=3,
+    addresses={
+        "voltage/L1": 0x4A38,
+        "voltage/L2": 0x4A3A,
+        "voltage/L3": 0x4A3C,
+        "current/L1": 0x4A44,
+        "current/L2": 0x4A46,
+        "current/L3": 0x4A48,
+        "active_power/L1": 0x4A4C,
+        "active_power/L2": 0x4A4E,
+        "active_power/L3": 0x4A50,
+        "active_power": 0x4A52,
+        "frequency": 0x4A6A,
+        "active_energy_import": 0x4A7C,
+        "active_energy_export": 0x4A84,
+    },
+    energy_in_wh=True,
+)

@@ -1,0 +1,160 @@
+"""The watchers of a running demo: they ask the processes as a user would, by their commands."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from simulator.account import GatewayStatus, Stored, Witness
+from simulator.processes import DemoError, Process, lines, run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from simulator.progress import Progress
+    from simulator.town_files import TownFiles
+
+TRIES = 5
+PAUSE_S = 1.0
+COMMAND_TIMEOUT_S = 30.0
+EXPORT_TIMEOUT_S = 300.0
+REST = 9
+"""Counting the store takes a tenth of the time at most, however much it holds."""
+
+T = TypeVar("T")
+
+_statuses = msgspec.json.Decoder(GatewayStatus)
+_readings = msgspec.json.Decoder(Stored)
+
+
+def decode_status(line: bytes) -> GatewayStatus:
+    """Read one line of `gateway status --json`.
+
+    Raises: DemoError where it is none.
+    """
+    try:
+        return _statuses.decode(line)
+    except msgspec.DecodeError as error:
+        raise DemoError(f"`messnetz gateway status` wrote {line[:80]!r}: {error}") from error
+
+
+def decode_reading(line: bytes) -> Stored:
+    """Read one line of `cloud export --json`.
+
+    Raises: DemoError where it is none.
+    """
+    try:
+        return _readings.decode(line)
+    except msgspec.DecodeError as error:
+        raise DemoError(f"`messnetz cloud export` wrote {line[:80]!r}: {error}") from error
+
+
+async def status(files: TownFiles) -> GatewayStatus:
+    """Ask for the state of the agent and its spool, once; works when the agent has ended, too."""
+    output = await run(("gateway", "status", str(files.gateway), "--json"), COMMAND_TIMEOUT_S)
+    return decode_status(output.strip())
+
+
+async def read_store(files: TownFiles, witness: Witness, take: Callable[[Stored], object], log: Path) -> None:
+    """Hand over all readings of this run that the store gives back.
+
+    Raises: DemoError where the export fails or takes too long.
+    """
+    command = ("cloud", "export", str(files.collector), "--json")
+    try:
+        async with asyncio.timeout(EXPORT_TIMEOUT_S), aclosing(lines(command, log)) as output:
+            async for line in output:
+                reading = decode_reading(line)
+                if witness.concerns(reading):
+                    take(reading)
+    except TimeoutError as error:
+        raise DemoError(f"`messnetz cloud export` took longer than {EXPORT_TIMEOUT_S:g} s") from error
+
+
+async def until_one_dies(*processes: Process) -> None:
+    """Return never; raises DemoError for the first process that ends."""
+    tasks = {asyncio.create_task(process.wait()): process for process in processes}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        raise tasks[done.pop()].died()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def follow_status(files: TownFiles, progress: Progress, log: Path) -> None:
+    """Keep the gateway's status up to date; never returns.
+
+    Raises: DemoError where the command fails again and again.
+    """
+    command = ("gateway", "status", str(files.gateway), "--json", "--every", "1")
+    await _follow(command, lambda line: progress.learn(decode_status(line)), log)
+
+
+async def follow_latest(files: TownFiles, witness: Witness, progress: Progress, log: Path) -> None:
+    """Keep the latest stored values up to date; never returns.
+
+    Raises: DemoError where the command fails again and again.
+    """
+
+    def take(line: bytes) -> None:
+        if line.strip():  # an empty line ends each round
+            reading = decode_reading(line)
+            if witness.concerns(reading):
+                progress.latest[reading.device, reading.name] = reading
+
+    await _follow(("cloud", "export", str(files.collector), "--json", "--latest", "--every", "1"), take, log)
+
+
+async def follow_stored(files: TownFiles, witness: Witness, progress: Progress, log: Path) -> None:
+    """Keep counting what the store holds; never returns.
+
+    Raises: DemoError where the export fails again and again.
+    """
+    while True:
+        began = time.monotonic()
+        progress.stored = await _patiently(lambda: count(files, witness, log))
+        took_s = time.monotonic() - began
+        await asyncio.sleep(max(PAUSE_S, REST * took_s))
+
+
+async def count(files: TownFiles, witness: Witness, log: Path) -> int:
+    """Number of this run's readings in the store."""
+    number = 0
+
+    def take(_reading: Stored) -> None:
+        nonlocal number
+        number += 1
+
+    await read_store(files, witness, take, log)
+    return number
+
+
+async def _follow(command: Sequence[str], take: Callable[[bytes], None], log: Path) -> None:
+    """Hand over the lines of a command that repeats itself, and start it again where it ends."""
+
+    async def once() -> None:
+        async with aclosing(lines(command, log)) as output:
+            async for line in output:
+                take(line)
+
+    while True:
+        await _patiently(once)
+        await asyncio.sleep(PAUSE_S)
+
+
+async def _patiently(do: Callable[[], Awaitable[T]]) -> T:
+    """Do a thing, `TRIES` times if need be: what it asks may only be coming up."""
+    for left in reversed(range(TRIES)):
+        try:
+            return await do()
+        except DemoError:
+            if not left:
+                raise
+            await asyncio.sleep(PAUSE_S)
+    raise AssertionError

@@ -1,0 +1,181 @@
+"""The account finds every reading that is lost, doubled or wrong, and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.account import Account, GatewayStatus, Stored, Witness, settle
+from simulator.devices import Poll
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BEGIN_MS = 1_795_345_200_000
+QUANTITIES = {"a": ("voltage/L1", "active_power"), "b": ("active_power",)}
+STATUS = GatewayStatus(sealed_readings=30, confirmed_readings=20)
+
+
+def truth(device: str, quantity: str, polled_at_ms: int) -> float:
+    """A truth that is different everywhere."""
+    return hash((device, quantity)) % 1000 + polled_at_ms / 8
+
+
+WITNESS = Witness(QUANTITIES, truth, interval_ms=2000, since_ms=BEGIN_MS)
+
+
+def stored(poll: Poll, name: str, before_ms: int = 1) -> Stored:
+    """What a faultless way makes of one reading of a poll, measured so long before it."""
+    quantity, _, channel = name.partition("/")
+    value = truth(poll.device, name, poll.polled_at_ms)
+    return Stored("electricity", poll.device, quantity, channel, poll.polled_at_ms - before_ms, value)
+
+
+def all_stored(polls: Sequence[Poll]) -> list[Stored]:
+    """What a faultless way makes of polls."""
+    return [stored(poll, name) for poll in polls for name in QUANTITIES[poll.device]]
+
+
+def account(polls: Sequence[Poll], readings: Sequence[Stored]) -> Account:
+    """The account against the usual witness."""
+    return settle(WITNESS, polls, readings, STATUS)
+
+
+POLLS = [Poll("a", BEGIN_MS + 100), Poll("b", BEGIN_MS + 130), Poll("a", BEGIN_MS + 2100), Poll("b", BEGIN_MS + 2130)]
+
+
+def test_a_faultless_run_is_clean() -> None:
+    """All numbers agree, and those of the gateway are handed through."""
+    result = account(POLLS, all_stored(POLLS))
+    assert result == Account(made=6, sealed=30, confirmed=20, stored=6, lost=0, duplicates=0, wrong=0)
+    assert result.is_clean
+
+
+def test_a_run_that_made_nothing_is_not_clean() -> None:
+    """Silence is no success."""
+    assert not account([], []).is_clean
+
+
+def test_a_missing_reading_is_lost() -> None:
+    """One of six."""
+    result = account(POLLS, all_stored(POLLS)[1:])
+    assert (result.lost, result.duplicates, result.wrong, result.is_clean) == (1, 0, 0, False)
+
+
+def test_two_times_of_one_poll_are_a_duplicate() -> None:
+    """A store keeps one point per time; a reading that was stamped twice shows as two."""
+    result = account(POLLS, [*all_stored(POLLS), stored(POLLS[0], "active_power", before_ms=7)])
+    assert (result.lost, result.duplicates, result.wrong, result.stored, result.is_clean) == (0, 1, 0, 7, False)
+
+
+def test_another_value_is_wrong_and_not_lost() -> None:
+    """To the last bit."""
+    readings = all_stored(POLLS)
+    readings[2] = msgspec.structs.replace(readings[2], value=readings[2].value + 2**-10)
+    result = account(POLLS, readings)
+    assert (result.lost, result.duplicates, result.wrong, result.is_clean) == (0, 0, 1, False)
+
+
+@pytest.mark.parametrize("at_ms", [POLLS[-1].polled_at_ms + 3, BEGIN_MS + 60_000], ids=["just after", "much later"])
+def test_a_reading_without_a_poll_is_wrong(at_ms: int) -> None:
+    """Nobody made it."""
+    invented = msgspec.structs.replace(stored(POLLS[-1], "active_power"), time_ms=at_ms)
+    result = account(POLLS, [*all_stored(POLLS), invented])
+    assert (result.lost, result.wrong) == (0, 1)
+
+
+def test_a_poll_that_comes_too_late_for_a_reading_is_not_its_own() -> None:
+    """A stamp from longer before the poll than the interval is wrong, and its reading lost."""
+    polls = [Poll("b", BEGIN_MS + 5000)]
+    result = account(polls, [stored(polls[0], "active_power", before_ms=2001)])
+    assert (result.lost, result.wrong) == (1, 1)
+
+
+def test_the_clocks_may_round_differently() -> None:
+    """A stamp up to 2 ms after the poll is still that poll's."""
+    readings = [stored(poll, name, before_ms=-2) for poll in POLLS for name in QUANTITIES[poll.device]]
+    assert account(POLLS, readings).is_clean
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"device": "demo-gw"}, {"quantity": "reachable"}, {"channel": "L9"}, {"time_ms": BEGIN_MS - 3}],
+    ids=["another device", "another quantity", "another channel", "an earlier run"],
+)
+def test_what_is_not_simulated_here_is_ignored(changes: dict[str, str | int]) -> None:
+    """A store may hold more than this run."""
+    other = msgspec.structs.replace(stored(POLLS[1], "active_power"), **changes)
+    result = account(POLLS, [*all_stored(POLLS), other])
+    assert (result.stored, result.is_clean) == (6, True)
+
+
+def test_a_suspect_copy_is_a_duplicate() -> None:
+    """A reading stands in one measurement, never in two."""
+    copy = msgspec.structs.replace(all_stored(POLLS)[0], measurement="electricity_suspect", flags=1)
+    assert account(POLLS, [*all_stored(POLLS), copy]).duplicates == 1
+
+
+def test_a_poll_of_a_stranger_is_a_defect_of_the_simulation() -> None:
+    """It is not passed over."""
+    with pytest.raises(KeyError):
+        account([Poll("stranger", BEGIN_MS)], [])
+
+
+FATES = st.lists(
+    st.tuples(
+        st.sampled_from(["kept", "lost", "twice", "wrong", "wrong twice"]),
+        st.integers(min_value=0, max_value=200),
+    ),
+    min_size=1,
+)
+
+
+@given(fates=FATES, shuffled=st.randoms(use_true_random=False))
+def test_the_account_counts_what_was_done_to_each_reading(
+    fates: list[tuple[str, int]], shuffled: st.DataObject
+) -> None:
+    """Whatever happens to which reading, in whatever order the store tells it."""
+    polls = [Poll("ab"[index % 2], BEGIN_MS + 1000 * (index + 1)) for index in range(len(fates))]
+    readings: list[Stored] = []
+    for poll, (fate, before_ms) in zip(polls, fates, strict=True):
+        reading = stored(poll, "active_power", before_ms)
+        broken = msgspec.structs.replace(reading, value=-1.0)
+        again = msgspec.structs.replace(broken if "wrong" in fate else reading, time_ms=reading.time_ms + 1)
+        readings += {"kept": [reading], "lost": [], "wrong": [broken]}.get(fate, [again])
+        readings += [reading] if "twice" in fate else []
+    shuffled.shuffle(readings)  # type: ignore[attr-defined]
+    witness = replace(WITNESS, quantities={"a": ("active_power",), "b": ("active_power",)})
+    result = settle(witness, polls, readings, STATUS)
+    done = [fate for fate, _ in fates]
+    assert (result.made, result.stored) == (len(fates), len(readings))
+    assert result.lost == done.count("lost")
+    assert result.duplicates == sum("twice" in fate for fate in done)
+    assert result.wrong == sum("wrong" in fate for fate in done)
+
+
+READINGS = st.builds(
+    Stored,
+    st.just("electricity"),
+    st.sampled_from("abc"),
+    st.sampled_from(["active_power", "reachable"]),
+    st.just(""),
+    st.integers(min_value=BEGIN_MS - 100, max_value=BEGIN_MS + 9000),
+    st.floats(allow_nan=False),
+)
+
+
+@given(
+    polls=st.lists(st.builds(Poll, st.sampled_from("ab"), st.integers(BEGIN_MS, BEGIN_MS + 9000))),
+    readings=st.lists(READINGS),
+)
+def test_made_and_stored_always_add_up(polls: list[Poll], readings: list[Stored]) -> None:
+    """What is stored is what was made, less the lost, plus the doubled, plus what no poll made."""
+    result = settle(replace(WITNESS, truth=lambda *_: 0.0), polls, readings, STATUS)
+    unmatched = result.stored - (result.made - result.lost) - result.duplicates
+    assert 0 <= unmatched <= result.wrong
+    assert 0 <= result.lost <= result.made
