@@ -105,15 +105,19 @@ def load(path: Path) -> Registry:
         if (entry.device, entry.since) in seen:
             raise document.error((*at, "device"), f"{entry.device!r} twice from {entry.since} on", "one entry a day")
         seen.add((entry.device, entry.since))
-        _day_ms(entry.since, document, (*at, "since"))
+        check_day(document, (*at, "since"), entry.since)
     return Registry(file)
 
 
-def _day_ms(day: str, document: strict_yaml.Document, path: strict_yaml.Path_) -> int:
+def check_day(document: strict_yaml.Document, path: strict_yaml.Path_, day: str) -> None:
+    """Check that a day is one of the calendar.
+
+    Raises: ConfigError at its place.
+    """
     try:
-        return _start_of(day)
+        _start_of(day)
     except ValueError as error:
-        raise document.error(path, repr(day), "a day as YYYY-MM-DD") from error
+        raise document.error(path, repr(day), "a day of the calendar as YYYY-MM-DD") from error
 
 
 def _start_of(day: str) -> int:

@@ -11,7 +11,7 @@ import yaml
 
 from base import strict_yaml
 from base.errors import ConfigError, Position, TransientError
-from cloud.registry import BEGINNING, RegistryEntry, RegistryFile
+from cloud.registry import BEGINNING, RegistryEntry, RegistryFile, check_day
 from wire import profile as profiles
 from wire.ids import is_id
 from wire.topics import DEFAULT_PREFIX, Prefix
@@ -110,6 +110,7 @@ def _entry(device: DeviceEntry, gateway: str, document: strict_yaml.Document, at
         if error.at.file.is_file():
             raise
         raise document.error((*at, "profile"), error.found, error.expected) from error
+    check_day(document, (*at, "since"), device.since or BEGINNING)
     return RegistryEntry(
         device=device.id,
         gateway=gateway,

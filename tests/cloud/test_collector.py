@@ -1,0 +1,178 @@
+"""The collector's word: only after the store's answer, and only on what it wrote."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from cloud.stores.config import EmbeddedConfig, StoreConfig
+
+import towns
+from base.errors import MessnetzError, PermanentError, TransientError
+from base.mqtt import MqttConfig
+from cloud import registry, town
+from cloud.collector import Collector
+from cloud.config import CollectorFile
+from cloud.inbox import Arrival
+from cloud.stores.interface import RejectedPointsError
+from wire import batch as wire_batch
+from wire import confirm as wire_confirm
+from wire.readings import Reading, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cloud.points import Point
+    from cloud.stores.interface import Store
+    from wire.confirm import Confirm
+
+STREAM = "0123456789abcdef"
+
+
+class ScriptedStore:
+    """A store that answers by a script: errors in turn, then yes; it refuses poisonous values for ever."""
+
+    def __init__(self) -> None:
+        self.errors: list[MessnetzError] = []
+        self.written: list[Point] = []
+        self.poison = -1.0
+        self.calls = 0
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Fail by the script, refuse poison, or take the points."""
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        if any(self.poison in point.fields.values() for point in points):
+            raise RejectedPointsError("poison")
+        self.written += points
+
+
+class Harness:
+    """A collector whose broker is a list."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        town.write_registry(towns.make(tmp_path / "town"), tmp_path / "registry.yaml")
+        config = CollectorFile(
+            collector="c1", mqtt=MqttConfig(host="127.0.0.1"), store=StoreConfig(embedded=EmbeddedConfig(path="x"))
+        )
+        self.store = ScriptedStore()
+        store: Store = self.store  # type: ignore[assignment] # the collector only writes
+        self.collector = Collector(config, registry.load(tmp_path / "registry.yaml"), store)
+        self.confirms: list[tuple[str, Confirm]] = []
+        monkeypatch.setattr(self.collector._mqtt, "publish", self._published)
+        monkeypatch.setattr(self.collector._backoff, "_chance", lambda: 0.0)
+
+    def _published(self, topic: str, payload: bytes) -> bool:
+        self.confirms.append((topic, wire_confirm.decode(payload)))
+        return True
+
+    def handle(self, *payloads: bytes, gateway: str = "school-gw") -> None:
+        """Let one round of batches through."""
+        self.collector._handle([Arrival(gateway, payload) for payload in payloads], threading.Event())
+
+
+@pytest.fixture
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """A collector to be played with."""
+    return Harness(tmp_path, monkeypatch)
+
+
+def _batch(number: int, value: float = 1.0, stream: str = STREAM) -> bytes:
+    sample = Sample("school-main", 1_795_000_000_000 + number, (Reading("active_power", value, "W"),))
+    packed = wire_batch.compress([sample])
+    return wire_batch.seal_header(stream, number, 0, packed) + packed
+
+
+def test_a_round_is_confirmed_as_ranges(harness: Harness) -> None:
+    """Numbers side by side make one range; gaps stay gaps."""
+    harness.handle(*(_batch(number) for number in (1, 2, 3, 7)))
+    ((topic, confirm),) = harness.confirms
+    assert topic == "messnetz/school-gw/confirm"
+    assert (confirm.stream, confirm.batches, confirm.rejected) == (STREAM, [(1, 3), (7, 7)], [])
+    assert len(harness.store.written) == 4
+
+
+def test_each_stream_has_a_confirm_of_its_own(harness: Harness) -> None:
+    """Numbers say nothing without their stream."""
+    harness.handle(_batch(1), _batch(1, stream="f" * 16))
+    assert sorted(confirm.stream for _, confirm in harness.confirms) == [STREAM, "f" * 16]
+
+
+@pytest.mark.parametrize(
+    "error", [TransientError("busy"), TransientError("later", retry_after_s=0.0), PermanentError("401")]
+)
+def test_nothing_is_confirmed_before_the_store_has_it(error: MessnetzError, harness: Harness) -> None:
+    """A store that fails is asked again; wrong credentials reject no batch either."""
+    harness.store.errors = [error, error]
+    harness.handle(_batch(1))
+    assert harness.store.calls == 3
+    assert harness.confirms[0][1].batches == [(1, 1)]
+    assert harness.confirms[0][1].rejected == []
+
+
+def test_a_stop_while_the_store_fails_confirms_nothing(harness: Harness) -> None:
+    """What is not written is not confirmed; the gateway keeps it."""
+    harness.store.errors = [TransientError("gone")] * 5
+    stop = threading.Event()
+    stop.set()
+    harness.collector._handle([Arrival("school-gw", _batch(1))], stop)
+    assert harness.confirms == []
+
+
+def test_a_poisonous_batch_is_rejected_alone(harness: Harness) -> None:
+    """The others of its round are written and confirmed."""
+    harness.store.poison = 666.0
+    harness.handle(_batch(1), _batch(2, 666.0), _batch(3))
+    ((_, confirm),) = harness.confirms
+    assert confirm.batches == [(1, 1), (3, 3)]
+    assert [(r.number, r.reason) for r in confirm.rejected] == [(2, "poison")]
+
+
+def test_a_damaged_pack_is_rejected_with_its_reason(harness: Harness) -> None:
+    """The gateway keeps it, out of rotation."""
+    harness.handle(_batch(1)[:-1] + b"?", _batch(2))
+    ((_, confirm),) = harness.confirms
+    assert confirm.batches == [(2, 2)]
+    assert confirm.rejected[0].number == 1
+    assert "checksum" in confirm.rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"v":1', b'"v":2'), (b'"encoding":"zstd"', b'"encoding":"zstd2"')], ids=["version", "encoding"]
+)
+def test_what_a_newer_release_sends_is_neither_confirmed_nor_rejected(
+    old: bytes, new: bytes, harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is reported, and waits on its gateway until the collector is updated."""
+    harness.handle(_batch(1).replace(old, new), _batch(2))
+    ((_, confirm),) = harness.confirms
+    assert (confirm.batches, confirm.rejected) == ([(2, 2)], [])
+    assert "school-gw" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\n", b"{}\n", b"x" * 400_000, b'{"v":1}\n', b"\xff\xfe\n", b"[" * 400 + b"\n"]
+)
+def test_rubbish_harms_nobody(payload: bytes, harness: Harness) -> None:
+    """It is logged, and the round goes on."""
+    harness.handle(payload, _batch(2))
+    ((_, confirm),) = harness.confirms
+    assert (confirm.batches, confirm.rejected) == ([(2, 2)], [])
+
+
+@pytest.mark.parametrize(
+    "topic", ["messnetz/school-gw/status", "other/school-gw/batch", "messnetz/School/batch", "batch", ""]
+)
+def test_other_topics_are_ignored(topic: str, harness: Harness) -> None:
+    """Only batches are taken."""
+    harness.collector._arrived(topic, _batch(1), False)  # noqa: FBT003 - paho's signature
+    assert harness.collector._inbox.take(1, 0) == []
+
+
+def test_a_retained_batch_is_ignored(harness: Harness) -> None:
+    """Nobody retains a batch but by mistake or malice; it would come with every connection."""
+    harness.collector._arrived("messnetz/school-gw/batch", _batch(1), True)  # noqa: FBT003 - paho's signature
+    assert harness.collector._inbox.take(1, 0) == []
