@@ -108,7 +108,7 @@ def _way(progress: Progress) -> Text:
 
 def _values(progress: Progress) -> Table:
     """The newest value of some quantities of every device, as the store has them."""
-    table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, expand=True, header_style="dim")
     for name in ("stored last", "at"):
         table.add_column(name, no_wrap=True)
     for name in ("power", "voltage L1", "energy", "age"):

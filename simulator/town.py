@@ -24,7 +24,7 @@ SITES: Mapping[str, Mapping[str, object]] = {
         "address": "Marktplatz 1",
     },
     "school": {
-        "name": "Schulzentrum am Stadtpark",
+        "name": "Schule am Stadtpark",
         "sector": "buildings",
         "coordinates": {"lat": 51.0541, "lon": 10.7093},
         "address": "Parkstraße 12",

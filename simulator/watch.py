@@ -118,7 +118,7 @@ async def follow_stored(files: TownFiles, witness: Witness, progress: Progress, 
     """
     while True:
         began = time.monotonic()
-        progress.stored = await _patiently(lambda: count(files, witness, log))
+        progress.stored = await patiently(lambda: count(files, witness, log))
         took_s = time.monotonic() - began
         await asyncio.sleep(max(PAUSE_S, REST * took_s))
 
@@ -144,11 +144,11 @@ async def _follow(command: Sequence[str], take: Callable[[bytes], None], log: Pa
                 take(line)
 
     while True:
-        await _patiently(once)
+        await patiently(once)
         await asyncio.sleep(PAUSE_S)
 
 
-async def _patiently(do: Callable[[], Awaitable[T]]) -> T:
+async def patiently(do: Callable[[], Awaitable[T]]) -> T:
     """Do a thing, `TRIES` times if need be: what it asks may only be coming up."""
     for left in reversed(range(TRIES)):
         try:

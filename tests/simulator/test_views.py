@@ -1,0 +1,135 @@
+"""What a person sees of a running demo."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from simulator import town
+from simulator.account import Account, GatewayStatus, Stored
+from simulator.devices import Journal, Poll, now_ms
+from simulator.picture import render, to_svg
+from simulator.plain import account_lines, counts_line
+from simulator.progress import Progress
+
+ROWS, COLUMNS = 24, 80
+CLEAN = Account(made=12, sealed=12, confirmed=12, stored=12, lost=0, duplicates=0, wrong=0)
+
+
+@pytest.fixture
+def progress() -> Progress:
+    """A demo that has run for long: large numbers, all values, many events."""
+    journal = Journal([Poll("school-main", now_ms())], 1_234_567)
+    progress = Progress("mosquitto", "InfluxDB 1", journal, stored=1_234_400)
+    for device in town.DEVICES:
+        for name in device.model.addresses:
+            quantity, _, channel = name.partition("/")
+            value = town.truth(device.id, name, now_ms())
+            progress.latest[device.id, name] = Stored("electricity", device.id, quantity, channel, now_ms(), value)
+    for batch in range(1, 30):
+        progress.learn(GatewayStatus(connected=True, sealed_batches=batch, sealed_readings=1_234_500))
+    progress.learn(
+        GatewayStatus(
+            connected=True,
+            sealed_batches=29,
+            confirmed_batches=28,
+            sealed_readings=1_234_500,
+            confirmed_readings=1_234_450,
+        )
+    )
+    return progress
+
+
+def drawn(progress: Progress) -> list[str]:
+    """The lines of the picture on a terminal of the usual size."""
+    console = Console(width=COLUMNS, file=io.StringIO(), record=True)
+    console.print(render(progress))
+    return console.export_text().splitlines()
+
+
+def test_the_picture_fits_the_usual_terminal(progress: Progress) -> None:
+    """Nothing is cut off at 80x24, where the last line stays free for the cursor."""
+    lines = drawn(progress)
+    assert len(lines) < ROWS
+    assert max(len(line.rstrip()) for line in lines) <= COLUMNS
+    assert "…" not in "".join(lines)
+
+
+def test_the_picture_shows_the_way_and_its_counts(progress: Progress) -> None:
+    """In the order in which a reading goes."""
+    text = "\n".join(drawn(progress))
+    way = re.search(r"7 meters.*gateway.*mosquitto.*collector.*InfluxDB 1", text)
+    numbers = re.search(r"1 234 567 +1 234 500 +1 234 450 +1 234 400", text)
+    assert way is not None
+    assert numbers is not None
+
+
+def test_the_picture_shows_the_latest_values_with_units(progress: Progress) -> None:
+    """One row per device, by the name of its site."""
+    lines = drawn(progress)
+    for device in town.DEVICES:
+        (row,) = [line for line in lines if line.startswith(f"{device.id} ")]
+        assert str(town.SITES[device.site]["name"]) in row
+        assert re.search(r"[\d ]+ W +2[23]\d\.\d V +[\d ]+\.\d kWh +\d+ s$", row.rstrip()), row
+
+
+def test_the_picture_of_the_first_moment_has_no_values_yet() -> None:
+    """And says so by a dash, not by a zero."""
+    (row,) = [line for line in drawn(Progress("amqtt", "SQLite", Journal())) if line.startswith("school-main ")]
+    assert row.split()[-4:] == ["-"] * 4
+
+
+def test_the_picture_as_svg_asks_no_other_server(progress: Progress) -> None:
+    """Fonts come from the machine that shows it."""
+    svg = to_svg(progress)
+    assert "@font-face" not in svg
+    assert "url(http" not in svg
+    assert "mosquitto" in svg
+
+
+def test_what_happens_is_told_once() -> None:
+    """A status that says nothing new is no event."""
+    progress = Progress("amqtt", "SQLite", Journal())
+    status = GatewayStatus(connected=True, sealed_batches=1, sealed_readings=62)
+    for _ in range(3):
+        progress.learn(status)
+    assert [event.text for event in progress.events] == [
+        "the agent is connected to the broker",
+        "batch 1 sealed on the gateway's disk: 62 readings",
+    ]
+
+
+def test_what_goes_wrong_is_told() -> None:
+    """A lost broker and rejected readings."""
+    progress = Progress("amqtt", "SQLite", Journal())
+    progress.learn(GatewayStatus(connected=True))
+    progress.learn(GatewayStatus(connected=False, rejected_readings=5))
+    assert [event.text for event in progress.events][1:] == [
+        "the agent lost the broker",
+        "5 readings rejected: the store can never take them",
+    ]
+
+
+def test_a_line_of_counts_names_every_stage() -> None:
+    """For a log that a person reads."""
+    counts = Progress("amqtt", "SQLite", Journal(readings=70), stored=3).counts()
+    words = counts_line(12.3, counts).split()
+    assert words == ["12", "s", "made", "70", "sealed", "0", "confirmed", "0", "stored", "3"]
+
+
+def test_a_clean_account_says_so() -> None:
+    """With all numbers."""
+    *lines, verdict = account_lines(CLEAN, "SQLite")
+    assert [line.split()[:2] for line in lines] == [
+        [name, "0" if name in {"lost", "duplicates", "wrong"} else "12"] for name in CLEAN.__struct_fields__
+    ]
+    assert verdict == "Every reading arrived once, and as it was."
+
+
+def test_an_account_that_does_not_add_up_says_so() -> None:
+    """One reading is enough."""
+    lost = Account(made=12, sealed=12, confirmed=12, stored=11, lost=1, duplicates=0, wrong=0)
+    assert account_lines(lost, "SQLite")[-1] == "The account does not add up."
