@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from base.errors import ConfigError, Position
 from base.retry import Backoff
+from base.secrets import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,21 +76,6 @@ class Handlers:
     disconnected: Callable[[str], None]
     message: Callable[[str, bytes, bool], None]
     """Topic, payload, and whether it was retained."""
-
-
-def read_secret(file: Path) -> str:
-    """Read a password file.
-
-    Raises: ConfigError where it is missing, or readable for others than its owner.
-    """
-    try:
-        mode = file.stat().st_mode
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(Position(file), f"no readable file ({error})", "a file that holds the password") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(Position(file), f"mode {stat.S_IMODE(mode):04o}", "mode 0600 (chmod 600)")
-    return text
 
 
 class Connection:
