@@ -7,14 +7,17 @@ msgspec struct. Whatever is wrong becomes a `ConfigError` at the line and column
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import yaml
 
 from base.errors import ConfigError, Position
+from base.explain import Path_ as Path_  # noqa: PLC0414 - others know it from here
+from base.explain import explain, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 1 << 20
 MAX_NODES = 200_000  # aliases multiply nodes; this bounds what a YAML bomb can cost
 MAX_DEPTH = 50
+_TOO_DEEP = (f"nesting of over {MAX_DEPTH} levels", "flat settings")
 
 T = TypeVar("T")
-Path_: TypeAlias = tuple[str | int, ...]
 
 _LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where the wheel has it: ten times faster
 
@@ -35,6 +38,7 @@ _INT = re.compile(r"^[-+]?[0-9]+$")
 _OCTAL = re.compile(r"^0o[0-7]+$")
 _HEX = re.compile(r"^0x[0-9a-fA-F]+$")
 _FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
 _NOT_FINITE = re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
 
 
@@ -46,6 +50,8 @@ class Document:
     value: Any
     _values: dict[Path_, Position] = field(default_factory=dict, repr=False)
     _keys: dict[Path_, Position] = field(default_factory=dict, repr=False)
+    _numbers: dict[Path_, str] = field(default_factory=dict, repr=False)
+    """Numbers as they were written."""
 
     def at(self, *path: str | int) -> Position:
         """Position of the value at a path such as `("buses", 0, "id")`, or of its nearest parent."""
@@ -59,13 +65,7 @@ class Document:
 
     def lookup(self, path: Path_) -> object:
         """Value at a path; None where there is none."""
-        value: Any = self.value
-        for step in path:
-            try:
-                value = value[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return value
+        return look_up(self.value, path)
 
     def error(self, path: Path_, found: str, expected: str) -> ConfigError:
         """Build the error for the value at a path."""
@@ -78,22 +78,20 @@ class Document:
         """
         value = self.lookup(path)
         if value is None and not path:
-            raise ConfigError(Position(self.file), "an empty file", f"the settings of a {_noun(kind)}")
+            raise ConfigError(Position(self.file), "an empty file", "settings, as the documentation shows them")
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            raise self._explain(str(error), path) from error
+            mismatch = explain(error, value, kind)
+            at = path + mismatch.path
+            position = self.key_at(*at) if mismatch.is_key else self.at(*at)
+            expected = mismatch.expected
+            if mismatch.wants_text and at in self._numbers:
+                expected += f" in quotes (YAML takes a bare {self._numbers[at]} for a number)"
+            raise ConfigError(position, mismatch.found or self._show(at), expected) from error
 
-    def _explain(self, message: str, prefix: Path_) -> ConfigError:
-        text, _, where = message.partition(" - at `")
-        path = prefix + _parse_path(where.rstrip("`"))
-        if text.startswith("Object contains unknown field"):
-            key = text.split("`")[1]
-            return ConfigError(self.key_at(*path, key), f"unknown key {key!r}", "one of the documented keys")
-        if text.startswith("Object missing required field"):
-            key = text.split("`")[1]
-            return ConfigError(self.at(*path), f"no key {key!r}", f"{key!r} to be set here")
-        return ConfigError(self.at(*path), _show(self.lookup(path)), _expected(text))
+    def _show(self, path: Path_) -> str:
+        return self._numbers.get(path) or _show(self.lookup(path))
 
 
 def load(file: Path) -> Document:
@@ -120,21 +118,40 @@ def parse(data: bytes, file: Path) -> Document:
         raise ConfigError(
             Position(file, line, 1), f"byte 0x{data[error.start]:02X}, which is no UTF-8", "a UTF-8 text file"
         ) from error
+    control = _CONTROL.search(text)
+    if control is not None:
+        line_start = text.rfind("\n", 0, control.start())
+        at = Position(file, text.count("\n", 0, control.start()) + 1, control.start() - line_start)
+        raise ConfigError(at, f"the control character U+{ord(control[0]):04X}", "a text file")
     document = Document(file, None)
     try:
+        _check_events(text, file)
         node = yaml.compose(text, _LoaderBase)
-        if node is not None:
-            document.value = _Builder(document).build(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        at = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
+        at = _position(file, mark) if mark else Position(file)
         raise ConfigError(at, f"broken YAML ({error.problem or error.context})", "well-formed YAML") from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(Position(file, line, 1), "a control character", "a text file") from error
-    except RecursionError as error:
-        raise ConfigError(Position(file), f"nesting of over {MAX_DEPTH} levels", "flat settings") from error
+    if node is not None:
+        document.value = _Builder(document).build(node, ())
     return document
+
+
+def _check_events(text: str, file: Path) -> None:
+    """Refuse tags and deep nesting before anything recurses: composing a million brackets ends the process."""
+    depth = 0
+    for event in yaml.parse(text, _LoaderBase):
+        if getattr(event, "tag", None) is not None:
+            raise ConfigError(_position(file, event.start_mark), f"the tag {event.tag}", "a value without a tag")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ConfigError(_position(file, event.start_mark), *_TOO_DEEP)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _position(file: Path, mark: Any) -> Position:  # noqa: ANN401 - libyaml's and PyYAML's marks share no type
+    return Position(file, mark.line + 1, mark.column + 1)
 
 
 class _Builder:
@@ -151,13 +168,11 @@ class _Builder:
         if self.nodes > MAX_NODES:
             raise ConfigError(at, f"over {MAX_NODES} values (aliases multiply them)", "fewer")
         if len(path) > MAX_DEPTH:
-            raise ConfigError(at, f"nesting of over {MAX_DEPTH} levels", "flat settings")
+            raise ConfigError(at, *_TOO_DEEP)  # an alias within what it names
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, at)
+            return self._scalar(node, path, at)
         if isinstance(node, yaml.SequenceNode):
-            self._no_tag(node, "tag:yaml.org,2002:seq", at)
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
-        self._no_tag(node, "tag:yaml.org,2002:map", at)
         return dict(self._pairs(node, path))
 
     def _pairs(self, node: yaml.Node, path: Path_) -> Iterator[tuple[str, object]]:
@@ -167,62 +182,48 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(at, "a key that is no text", "a text as key")
             key = str(key_node.value)
+            if key == "<<" and not key_node.style:
+                raise ConfigError(at, "a merge (<<)", "the keys written out")
             if key in seen:
                 raise ConfigError(at, f"key {key!r} a second time (first in line {seen[key].line})", "each key once")
             seen[key] = at
             self.document._keys[(*path, key)] = at  # noqa: SLF001 - the document's own builder
             yield key, self.build(value_node, (*path, key))
 
-    def _scalar(self, node: yaml.ScalarNode, at: Position) -> object:
+    def _scalar(self, node: yaml.ScalarNode, path: Path_, at: Position) -> object:
         text: str = node.value
-        if node.style:  # quoted or a block: always a text (libyaml says "" where plain)
-            self._no_tag(node, "tag:yaml.org,2002:str", at)
+        if node.style:  # quoted or a block: always a text
             return text
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            raise ConfigError(at, f"the tag {node.tag}", "a plain value")
-        return self._plain(text, at)
-
-    @staticmethod
-    def _plain(text: str, at: Position) -> object:  # noqa: PLR0911 - one return per scalar type of YAML 1.2
-        if _NULL.match(text):
-            return None
-        if _BOOL.match(text):
-            return text.lower() == "true"
-        if _NOT_FINITE.match(text):
-            raise ConfigError(at, text, "a finite number")
-        if len(text) > 40:
-            return text
-        if _INT.match(text):
-            return int(text)
-        if _HEX.match(text):
-            return int(text, 16)
-        if _OCTAL.match(text):
-            return int(text, 8)
-        if _FLOAT.match(text):
-            return float(text)
-        return text
-
-    @staticmethod
-    def _no_tag(node: yaml.Node, default: str, at: Position) -> None:
-        if node.tag not in (default, "!"):
-            raise ConfigError(at, f"the tag {node.tag}", "a plain value")
+        value = _plain(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(at, f"{text}, which is no finite number", "a finite number, or a text in quotes")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            self.document._numbers[path] = text  # noqa: SLF001 - the document's own builder
+        return value
 
     def _position(self, node: yaml.Node) -> Position:
-        mark = node.start_mark
-        return Position(self.document.file, mark.line + 1, mark.column + 1)
+        return _position(self.document.file, node.start_mark)
 
 
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
-
-
-def _parse_path(text: str) -> Path_:
-    """`$.buses[0].id` -> `("buses", 0, "id")`; stops where msgspec writes `[...]` for a key."""
-    steps: list[str | int] = []
-    for name, index in _STEP.findall(text.removeprefix("$")):
-        if index == "...":
-            break
-        steps.append(name or int(index))
-    return tuple(steps)
+def _plain(text: str) -> object:  # noqa: PLR0911 - one return per scalar type of YAML 1.2
+    """Read an unquoted scalar by the core schema of YAML 1.2."""
+    if _NULL.match(text):
+        return None
+    if _BOOL.match(text):
+        return text.lower() == "true"
+    if _NOT_FINITE.match(text):
+        return float(text.replace(".", ""))
+    if len(text) > 40:
+        return text
+    if _INT.match(text):
+        return int(text)
+    if _HEX.match(text):
+        return int(text, 16)
+    if _OCTAL.match(text):
+        return int(text, 8)
+    if _FLOAT.match(text):
+        return float(text)
+    return text
 
 
 def _show(value: object) -> str:
@@ -238,28 +239,3 @@ def _show(value: object) -> str:
         case _:
             text = repr(value)
             return text if len(text) <= 60 else text[:57] + "..."
-
-
-_WORDS = {
-    "`int`": "a whole number",
-    "`float`": "a number",
-    "`str`": "a text",
-    "`bool`": "true or false",
-    "`array`": "a list",
-    "`object`": "a mapping (key: value)",
-    "`null`": "nothing",
-}
-
-
-def _expected(text: str) -> str:
-    """Turn msgspec's words into those of a person who writes YAML."""
-    if text.startswith("Invalid enum value"):
-        return "one of the documented values"
-    text = text.removeprefix("Expected ").split(", got ")[0]
-    for code, words in _WORDS.items():
-        text = text.replace(code, words)
-    return text.replace(" | ", " or ").replace("matching regex", "matching the pattern")
-
-
-def _noun(kind: type) -> str:
-    return kind.__name__.removesuffix("Config").lower() or "file"
