@@ -99,8 +99,8 @@ def _locate(steps: list[str | int | EllipsisType], message: str, value: object, 
             path = (*path, step)
             continue
         mapping = look_up(value, path)
-        for key in mapping if isinstance(mapping, dict) else ():
-            alone = _with(value, path, {key: mapping[key]})
+        for key, entry in mapping.items() if isinstance(mapping, dict) else ():
+            alone = _with(value, path, {key: entry})
             if _complaint(alone, kind) == message:
                 value, path = alone, (*path, key)
                 break
@@ -183,4 +183,4 @@ def _expected(text: str, found: object, types: list[inspect.Type]) -> str:
 def _one_of(known: list[str], found: str) -> str:
     near = difflib.get_close_matches(found, known, 1)
     perhaps = f"{near[0]!r}, or another " if near and len(known) > 1 else ""
-    return f"{perhaps}one of: {', '.join(sorted(known))}" if known else "nothing here"
+    return f"{perhaps}one of those documented: {', '.join(sorted(known))}" if known else "nothing here"

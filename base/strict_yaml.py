@@ -140,8 +140,9 @@ def _check_events(text: str, file: Path) -> None:
     """Refuse tags and deep nesting before anything recurses: composing a million brackets ends the process."""
     depth = 0
     for event in yaml.parse(text, _LoaderBase):
-        if getattr(event, "tag", None) is not None:
-            raise ConfigError(_position(file, event.start_mark), f"the tag {event.tag}", "a value without a tag")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ConfigError(_position(file, event.start_mark), f"the tag {tag}", "a value without a tag")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
