@@ -15,6 +15,8 @@ from simulator import shapes
 REGISTERS_PER_VALUE = 2
 FILLER = 0xFFFF
 """Stands between the quantities that a map carries: who decodes it by mistake gets no number."""
+DIGITS = 6
+"""How finely a meter measures. Single precision carries six significant digits without doubt (C's FLT_DIG)."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,17 @@ class Model:
         """Number of registers from the first to the last."""
         return max(self.addresses.values()) + REGISTERS_PER_VALUE - self.first
 
+    def truth(self, device: str, quantity: str, at_ms: int) -> float:
+        """What the meter shows on its display, and a correct decoder must make of the registers, to the digit.
+
+        It is not what a float32 happens to become as a float64: 230.1, not 230.10000610351562.
+        """
+        return float(f"{shapes.value(device, quantity, at_ms):.{DIGITS}g}")
+
     def carried(self, device: str, quantity: str, at_ms: int) -> float:
         """What the registers carry at a Unix time in ms, in the meter's own unit."""
-        value = shapes.value(device, quantity, at_ms)
-        return to_float32(value * 1000 if self._is_wh(quantity) else value)
-
-    def truth(self, device: str, quantity: str, at_ms: int) -> float:
-        """What a correct decoder must make of the registers, in the quantity's unit."""
-        carried = self.carried(device, quantity, at_ms)
-        return carried * 0.001 if self._is_wh(quantity) else carried
+        value = self.truth(device, quantity, at_ms)
+        return to_float32(float(f"{value * 1000:.{DIGITS}g}") if self._is_wh(quantity) else value)
 
     def registers(self, device: str, at_ms: int) -> list[int]:
         """The whole map from `first` on, as it stands at a Unix time in ms."""

@@ -45,23 +45,16 @@ def test_registers_between_the_quantities_are_no_numbers(model: Model) -> None:
     assert {registers[index] for index in range(model.size) if index not in used} == {FILLER}
 
 
-def test_the_sdm630_tells_kwh_and_its_truth_is_what_it_carries() -> None:
-    """Its registers are in the unit of the quantity."""
-    for quantity in SDM630.addresses:
-        assert SDM630.truth("a", quantity, NOON_MS) == to_float32(shapes.value("a", quantity, NOON_MS))
-
-
-@pytest.mark.parametrize("energy", ENERGIES)
-def test_the_b23_tells_wh_and_its_truth_is_a_thousandth_of_it(energy: str) -> None:
-    """The truth is the carried single-precision Wh times 0.001, to the last bit."""
-    watt_hours = to_float32(shapes.value("a", energy, NOON_MS) * 1000)
-    assert B23.carried("a", energy, NOON_MS) == watt_hours
-    assert B23.truth("a", energy, NOON_MS) == watt_hours * 0.001
-
-
-def test_the_b23_tells_all_else_in_the_unit_of_the_quantity() -> None:
-    """Only energy is scaled."""
-    assert B23.truth("a", "voltage/L1", NOON_MS) == B23.carried("a", "voltage/L1", NOON_MS)
+@MODELS
+def test_the_truth_is_what_the_display_shows(model: Model) -> None:
+    """Six significant digits of the quantity's value, and the registers carry the float32 next to it."""
+    for quantity in model.addresses:
+        truth = model.truth("a", quantity, NOON_MS)
+        assert truth == pytest.approx(shapes.value("a", quantity, NOON_MS), rel=1e-5)
+        assert truth == float(f"{truth:.6g}")
+        is_wh = model is B23 and quantity in ENERGIES
+        shown = round(truth * 1000, 6) if is_wh else truth
+        assert model.carried("a", quantity, NOON_MS) == to_float32(shown)
 
 
 @given(at_ms=TIMES_MS)

@@ -1,0 +1,169 @@
+"""Writes the pages of `docs/` that are made from the code: configuration reference, device list, measurements.
+
+`make docs` runs it; a test fails where a page is not what it would write.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from cloud.stores.config import EmbeddedConfig, Influx1Config, Influx2Config, StoreConfig
+
+from base.mqtt import MqttConfig, TlsConfig
+from cloud.config import CollectorFile
+from cloud.town import TownFile
+from edge.modbus.config import ModbusBusConfig, ModbusDevice
+from gateway.config import GatewayFile, SpoolConfig, UplinkConfig
+from wire import profile as profiles
+from wire.town import Coordinates, Site
+from wire.vocabulary import measurements, quantities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+NOTE = "<!-- Made by docs/generate.py; change the code and run `make docs`. -->\n"
+
+SECTIONS: list[tuple[str, str, list[type[msgspec.Struct]]]] = [
+    (
+        "A gateway: `gateways/<id>.yaml`",
+        "Read by the agent (`messnetz gateway run`), copied to the gateway as it is.",
+        [GatewayFile, MqttConfig, TlsConfig, SpoolConfig, UplinkConfig],
+    ),
+    ("A Modbus bus: an item of `buses`", "With `driver: modbus`.", [ModbusBusConfig, ModbusDevice]),
+    ("The town: `town.yaml` and `sites.yaml`", "`sites.yaml` maps the id of a site to:", [TownFile, Site, Coordinates]),
+    (
+        "A collector: `collector.yaml`",
+        "Read by `messnetz cloud run`. Exactly one store.",
+        [CollectorFile, StoreConfig, EmbeddedConfig, Influx1Config, Influx2Config],
+    ),
+]
+
+
+def field_docs(struct: type) -> dict[str, str]:
+    """Return the text below each field of a struct, its bases' included; one line each."""
+    docs: dict[str, str] = {}
+    for base in reversed(struct.__mro__):
+        if not issubclass(base, msgspec.Struct) or base is msgspec.Struct:
+            continue
+        body = ast.parse(inspect.getsource(base)).body[0]
+        assert isinstance(body, ast.ClassDef)  # noqa: S101 - a struct is a class
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                assert isinstance(field.target, ast.Name)  # noqa: S101 - as Python's grammar has it in a class
+                docs[field.target.id] = " ".join(str(text.value.value).split())
+    return docs
+
+
+def describe(kind: Any) -> str:  # noqa: ANN401, PLR0911 - any annotation; one return per kind
+    """Say in words what a value must be."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return describe(arguments[0]) + _bounds(arguments[1:])
+    if origin in (Union, UnionType):
+        return " or ".join(describe(part) for part in arguments if part is not type(None))
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is list:
+        return f"list of {describe(arguments[0])}"
+    if origin is dict or kind is dict:
+        return "mapping"
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return f"[{kind.__name__}](#{kind.__name__.lower()})"
+    return {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]
+
+
+def _bounds(metas: tuple[Any, ...]) -> str:
+    meta = metas[0]
+    low, high = meta.ge if meta.ge is not None else meta.gt, meta.le
+    if low is not None and high is not None:
+        return f", {low:g} to {high:g}"
+    if low is not None:
+        return f", {'at least' if meta.ge is not None else 'above'} {low:g}"
+    if meta.pattern:
+        return f", `{meta.pattern}`".replace("|", "\\|")
+    return ""
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    if default is None or isinstance(default, msgspec.Struct) or default in ([], {}):
+        return ""
+    return f"`{default}`"
+
+
+def _table(struct: type[msgspec.Struct]) -> Iterator[str]:
+    yield f"\n### {struct.__name__}\n\n{inspect.cleandoc(struct.__doc__ or '')}\n\n"
+    yield "| key | what | default | |\n| --- | --- | --- | --- |\n"
+    hints, docs = get_type_hints(struct, include_extras=True), field_docs(struct)
+    for field in msgspec.structs.fields(struct):
+        text = docs.get(field.name, "")
+        yield f"| `{field.encode_name}` | {describe(hints[field.name])} | {_default(field)} | {text} |\n"
+
+
+def configuration() -> str:
+    """Write the configuration reference."""
+    parts = [
+        NOTE,
+        "# Configuration\n\nYAML 1.2; an unknown key is an error. Paths of secrets are files with mode 0600.\n",
+    ]
+    for title, text, structs in SECTIONS:
+        parts.append(f"\n## {title}\n\n{text}\n")
+        for struct in structs:
+            parts += _table(struct)
+    return "".join(parts)
+
+
+def devices() -> str:
+    """Write the device list."""
+    parts = [NOTE, "# Devices\n\nOne YAML file each in `firmware-config/profiles`.\n"]
+    for name in profiles.names():
+        profile = profiles.load(name)
+        parts.append(f"\n## `{name}`\n\n{profile.label.en}. Driver `{profile.driver}`, measurement `")
+        parts.append(f"{profile.measurement}`, every {profile.interval_s:g} s unless set.\n\n")
+        by_quantity: dict[str, list[str]] = {}
+        for reading in profile.readings:
+            quantity, _, channel = reading.partition("/")
+            by_quantity.setdefault(quantity, []).append(channel or "whole device")
+        parts.append("| quantity | unit | channels |\n| --- | --- | --- |\n")
+        for quantity, channels in by_quantity.items():
+            parts.append(f"| {quantities()[quantity].label.en} (`{quantity}`) | {quantities()[quantity].unit} | ")
+            parts.append(f"{', '.join(channels)} |\n")
+        parts += [f"\n- {caveat}" for caveat in profile.caveats]
+        parts += [f"\n- Source: {s.what}: {s.where} ({s.retrieved})" for s in profile.sources]
+        parts.append("\n")
+    return "".join(parts)
+
+
+def measurement_table() -> str:
+    """Write the table of measurements."""
+    table = measurements()
+    parts = [NOTE, "# Measurements\n\nWhat the store holds. Times are UTC.\n\n## Readings\n\n"]
+    parts.append(f"Tags: {', '.join(f'`{tag}`' for tag in table.readings.tags)} (those that a reading has).\n")
+    parts.append("Fields: one number per quantity, and `q` (the flags) where any is set.\n")
+    parts.append(
+        "`<name>_suspect` holds readings that cannot be believed.\n\n| measurement | fields |\n| --- | --- |\n"
+    )
+    for name, fields in table.readings.measurements.items():
+        parts.append(f"| `{name}` | {', '.join(f'`{field}` ({quantities()[field].unit})' for field in fields)} |\n")
+    parts.append("\n## Derived\n\n| measurement | tags | fields |\n| --- | --- | --- |\n")
+    for name, derived in table.derived.items():
+        fields_text = ", ".join(f"`{field}` ({kind})" for field, kind in derived.fields.items())
+        parts.append(f"| `{name}` | {', '.join(f'`{tag}`' for tag in derived.tags)} | {fields_text} |\n")
+    return "".join(parts)
+
+
+PAGES = {"configuration.md": configuration, "devices.md": devices, "measurements.md": measurement_table}
+
+if __name__ == "__main__":
+    for page, write in PAGES.items():
+        (HERE / page).write_text(write(), encoding="utf-8")
+        sys.stdout.write(f"docs/{page}\n")

@@ -1,0 +1,119 @@
+"""Polling a bus: one dead device costs the others nothing, and no time is used twice."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from base.errors import PermanentError, TransientError
+from gateway import clock
+from gateway.clock import Clock
+from gateway.poller import Poller
+from wire.readings import Reading
+
+if TYPE_CHECKING:
+    from edge.interface import Bus
+    from wire.readings import Sample
+
+VOLTAGE = (Reading("voltage", 230.0, "V"),)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as the schedule sees it."""
+
+    id: str
+    interval_s: float = 0.1
+
+
+@dataclass
+class FakeBus:
+    """A bus on which some devices fail, each in its own way."""
+
+    faults: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    is_closed: bool = False
+    id: str = "cellar"
+    devices: tuple[Device, ...] = (Device("good"), Device("bad"))
+
+    def open(self) -> Bus:
+        """Open the bus."""
+        return self
+
+    async def read(self, device: str) -> tuple[Reading, ...]:
+        """Answer, or fail as told."""
+        self.asked.append(device)
+        if device in self.faults:
+            raise self.faults[device]
+        return VOLTAGE
+
+    async def close(self) -> None:
+        """Close the bus."""
+        self.is_closed = True
+
+
+def _poll(bus: FakeBus, samples: int, trust: Clock | None = None) -> list[Sample]:
+    """Run a poller until so many samples were delivered."""
+    delivered: list[Sample] = []
+
+    async def play() -> None:
+        stop = asyncio.Event()
+
+        def deliver(sample: Sample) -> None:
+            delivered.append(sample)
+            if len(delivered) >= samples:
+                stop.set()
+
+        await asyncio.wait_for(Poller(bus, trust or Clock("trusted"), deliver).run(stop), 20)
+
+    asyncio.run(play())
+    return delivered
+
+
+FAULTS = [TransientError("no answer"), PermanentError("illegal data address"), ValueError("a fault of ours")]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_failing_device_costs_the_others_nothing(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong with one, the other is read every time; the fault is logged."""
+    bus = FakeBus({"bad": fault})
+    delivered = _poll(bus, 5)
+    assert {sample.device for sample in delivered} == {"good"}
+    assert bus.asked.count("bad") >= 4
+    assert "bad" in caplog.text
+    assert bus.is_closed
+
+
+def test_a_stopped_clock_uses_no_time_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tie moves on by 1 ms: two readings of a device never fall on one point."""
+    monkeypatch.setattr(clock, "now_ms", lambda: 1000)
+    delivered = _poll(FakeBus(devices=(Device("good"),)), 4)
+    assert [sample.measured_at_ms for sample in delivered] == [1000, 1001, 1002, 1003]
+
+
+def test_a_device_without_a_value_makes_no_sample() -> None:
+    """All registers NaN is no measurement."""
+    bus = FakeBus()
+
+    async def read(device: str) -> tuple[Reading, ...]:
+        bus.asked.append(device)
+        return VOLTAGE if device == "good" else ()
+
+    bus.read = read  # type: ignore[method-assign] # this bus answers "bad" with nothing
+    assert {sample.device for sample in _poll(bus, 3)} == {"good"}
+
+
+def test_nothing_is_read_before_the_clock_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is asked until it says yes, and then never again."""
+    answers = iter([False, False, True])
+    monkeypatch.setattr(clock, "kernel_is_synchronised", lambda: next(answers))
+    monkeypatch.setattr(clock, "CHECK_S", 0.01)
+    assert len(_poll(FakeBus(), 3, Clock("kernel"))) == 3
+
+
+def test_the_kernel_answers() -> None:
+    """The call works on this machine's architecture; a yes or a no is both right."""
+    assert clock.kernel_is_synchronised() in (True, False)

@@ -1,0 +1,142 @@
+"""From samples to batches on disk, on a disk that does not always want."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from base.errors import TransientError
+from gateway import sealer as sealers
+from gateway.config import SpoolConfig
+from gateway.sealer import Sealer
+from gateway.spool import SealedBatch, Settled
+from gateway.uplink import Uplink
+from wire.confirm import Confirm
+from wire.readings import Reading, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pytest
+
+    from gateway.sealer import SpoolThread
+
+STREAM = "a" * 16
+
+
+class Disk:
+    """A spool that is asked to seal, and may be full."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.batches: list[list[Sample]] = []
+        self.marked: set[int] = set()
+
+    def seal(self, batches: Sequence[Sequence[Sample]], settled: Settled, _now_ms: int) -> None:
+        """Seal, or say that the disk is full."""
+        if self.is_full:
+            raise TransientError("disk full")
+        self.batches += [list(batch) for batch in batches]
+        self.marked |= settled.confirmed
+
+    async def run(self, call: Callable[[Disk], None]) -> None:
+        """Run a call at once."""
+        call(self)
+
+
+def _sealer(disk: Disk, config: SpoolConfig | None = None) -> tuple[Sealer, Uplink, list[str]]:
+    uplink = Uplink(window=4, timeout_s=10)
+    sealed: list[str] = []
+    thread = cast("SpoolThread", disk)
+    return Sealer(thread, uplink, config or SpoolConfig(), lambda: sealed.append("sealed")), uplink, sealed
+
+
+def _sample(at_ms: int, readings: int = 2) -> Sample:
+    return Sample("main", at_ms, tuple(Reading("voltage", 230.0, "V", f"L{index}") for index in range(readings)))
+
+
+def test_what_is_pending_becomes_batches_of_the_set_size() -> None:
+    """A sample is never split, and nothing is left over."""
+    disk = Disk()
+    sealer, _, sealed = _sealer(disk, SpoolConfig(seal_readings=4))
+    for at_ms in range(5):
+        sealer.add(_sample(at_ms))
+    assert asyncio.run(sealer.seal())
+    assert [[sample.measured_at_ms for sample in batch] for batch in disk.batches] == [[0, 1], [2, 3], [4]]
+    assert (sealer.pending_readings, sealed) == (0, ["sealed"])
+
+
+def test_a_full_disk_costs_nothing_and_keeps_the_order() -> None:
+    """What could not be sealed is sealed with the next try, before what came later."""
+    disk = Disk()
+    disk.is_full = True
+    sealer, _, sealed = _sealer(disk)
+    sealer.add(_sample(1))
+    assert not asyncio.run(sealer.seal())
+    sealer.add(_sample(2))
+    assert (sealer.pending_readings, sealed) == (4, [])
+    disk.is_full = False
+    assert asyncio.run(sealer.seal())
+    assert [sample.measured_at_ms for sample in disk.batches[0]] == [1, 2]
+
+
+def test_a_disk_that_refuses_for_ever_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The oldest go, and the log says how many."""
+    monkeypatch.setattr(sealers, "MAX_PENDING_READINGS", 6)
+    disk = Disk()
+    disk.is_full = True
+    sealer, _, _ = _sealer(disk)
+    for at_ms in range(5):
+        sealer.add(_sample(at_ms))
+    assert not asyncio.run(sealer.seal())
+    assert (sealer.pending_readings, sealer.dropped_readings) == (6, 4)
+    assert "4 readings lost" in caplog.text
+    disk.is_full = False
+    asyncio.run(sealer.seal())
+    assert [sample.measured_at_ms for sample in disk.batches[0]] == [2, 3, 4]
+
+
+def test_confirms_are_marked_with_the_seal_and_only_once() -> None:
+    """A seal that fails keeps them for the next one."""
+    disk = Disk()
+    sealer, uplink, _ = _sealer(disk)
+    uplink.sent(SealedBatch(1, STREAM, 0, 1, b""), 0)
+    uplink.confirm(Confirm(STREAM, 0, [(1, 1)]))
+    disk.is_full = True
+    assert not asyncio.run(sealer.seal())
+    assert uplink.settled().confirmed == {1}
+    disk.is_full = False
+    assert asyncio.run(sealer.seal())
+    assert disk.marked == {1}
+    assert not uplink.settled()
+
+
+def test_nothing_to_do_touches_no_disk() -> None:
+    """A gateway without readings writes nothing."""
+    disk = Disk()
+    disk.is_full = True
+    sealer, _, _ = _sealer(disk)
+    assert asyncio.run(sealer.seal())
+
+
+def test_many_readings_are_sealed_before_the_interval_ends() -> None:
+    """The interval is an hour here; the number decides."""
+    disk = Disk()
+
+    async def play() -> None:
+        sealed = asyncio.Event()
+        uplink = Uplink(window=4, timeout_s=10)
+        config = SpoolConfig(seal_interval_s=3600, seal_readings=4)
+        sealer = Sealer(cast("SpoolThread", disk), uplink, config, sealed.set)
+        stop = asyncio.Event()
+        running = asyncio.create_task(sealer.run(stop))
+        sealer.add(_sample(1))
+        sealer.add(_sample(2))
+        await asyncio.wait_for(sealed.wait(), 10)
+        stop.set()
+        await asyncio.wait_for(running, 10)
+
+    asyncio.run(play())
+    assert len(disk.batches) == 1

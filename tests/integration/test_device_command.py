@@ -1,0 +1,132 @@
+"""`messnetz device` on devices that speak real protocols."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chain import Field
+from simulator import town
+from simulator.devices import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+
+def _device(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "messnetz", "device", *command], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def meters() -> Iterator[Field]:
+    """The demo town's meters at work."""
+    with Field(Journal()) as field:
+        yield field
+
+
+READS = [
+    device.id
+    for device in town.DEVICES
+    if device.id in ("town-hall-main", "sewage-blower", "school-gym", "school-main")
+]
+
+
+@pytest.mark.parametrize("device_id", READS)
+def test_reading_a_device_is_right_to_the_digit(device_id: str, meters: Field) -> None:
+    """Two models on Modbus TCP and on an RTU line give exactly what their registers meant at that moment."""
+    device = next(device for device in town.DEVICES if device.id == device_id)
+    where = "--serial" if device.bus in town.LINES else "--tcp"
+    done = _device("read", device.model.profile, where, meters.where[device.bus], "--unit", str(device.unit), "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    (poll,) = meters.journal.polls
+    assert poll.device == device_id
+    assert abs(answer["measured_at_ms"] - poll.polled_at_ms) < 5000
+    names = {f"{r['quantity']}/{r['channel']}".rstrip("/"): r["value"] for r in answer["readings"]}
+    assert names == {name: town.truth(device_id, name, poll.polled_at_ms) for name in device.model.addresses}
+    assert all(reading["unit"] for reading in answer["readings"])
+
+
+def test_reading_shows_quantities_with_units(meters: Field) -> None:
+    """A person reads names, values and units."""
+    done = _device("read", "eastron/sdm630", "--tcp", meters.where["town-hall"], "--unit", "1")
+    rows = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()}
+    assert len(rows) == 16
+    assert (rows["voltage/L1"], rows["active_power"], rows["active_energy_import"]) == ("V", "W", "kWh")
+
+
+def test_a_unit_that_nobody_has_is_said(meters: Field) -> None:
+    """A sentence that names line and unit, exit 1."""
+    done = _device(
+        "read", "eastron/sdm630", "--serial", meters.where["school-cellar"], "--unit", "99", "--timeout", "0.3"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.strip() == f"{meters.where['school-cellar']}, unit 99: no answer in 0.3 s"
+
+
+def test_a_device_that_refuses_is_said(meters: Field) -> None:
+    """A B23 has no registers where an SDM630 has: its exception has a name."""
+    done = _device("read", "eastron/sdm630", "--tcp", meters.where["sewage-works"], "--unit", "1")
+    assert done.returncode == 1
+    assert "illegal data address (2) on registers 0 to 75" in done.stderr
+
+
+WRONG = [
+    (["read", "eastron/sdm631", "--tcp", "127.0.0.1"], "no profile 'eastron/sdm631'"),
+    (["read", "eastron/sdm630"], "either --tcp HOST:PORT or --serial PORT"),
+    (["read", "eastron/sdm630", "--tcp", "a b"], "not HOST or HOST:PORT"),
+    (["read", "eastron/sdm630", "--tcp", "h", "--unit", "300"], "300"),
+    (["decode", "eastron/sdm630", "--registers", "missing.json"], "missing.json:1:1"),
+]
+
+
+@pytest.mark.parametrize(("command", "error"), WRONG)
+def test_wrong_input_is_exit_2_without_a_trace(command: list[str], error: str) -> None:
+    """What a person typed wrongly is named, with what would be right."""
+    done = _device(*command)
+    assert done.returncode == 2
+    assert error in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+DUMPS = [
+    ("", "1:1"),
+    ("[1]", "no object"),
+    ('{"0": 1,\n "1": }', "2:7"),
+    ('{"0": 65536}', "65536 in register 0"),
+    ('{"0": true}', "True in register 0"),
+    ('{"x": 1}', "the address 'x'"),
+    ('{"70000": 1}', "the address '70000'"),
+    ("[" * 100_000, "no JSON"),
+]
+
+
+@pytest.mark.parametrize(("dump", "error"), DUMPS)
+def test_a_broken_dump_is_exit_2(dump: str, error: str, tmp_path: Path) -> None:
+    """The file, and where it can be told the line, is named."""
+    file = tmp_path / "dump.json"
+    file.write_text(dump)
+    done = _device("decode", "eastron/sdm630", "--registers", str(file))
+    assert done.returncode == 2, done.stderr
+    assert error in done.stderr
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dump_is_decoded(tmp_path: Path) -> None:
+    """Addresses may be decimal or hexadecimal."""
+    file = tmp_path / "dump.json"
+    words = {str(address): 0 for address in range(76)} | {"0x0000": 0x4366, "1": 0x3333}
+    file.write_text(json.dumps(words))
+    done = _device("decode", "eastron/sdm630", "--registers", str(file), "--json")
+    first = json.loads(done.stdout)["readings"][0]
+    assert first == {"quantity": "voltage", "channel": "L1", "value": 230.2, "unit": "V"}
