@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PLAIN_SECONDS = 60
-MAX_SOCKET_PATH_BYTES = 90
-"""The kernel takes paths of Unix sockets up to 107 bytes; the rest is for the name of ours."""
+MAX_DIRECTORY_BYTES = 95
+"""The kernel takes paths of Unix sockets up to 107 bytes; the rest is for `/agent.sock`."""
 
 
 def _store(_context: click.Context, _option: click.Parameter, text: str) -> stores.StoreChoice:
@@ -89,7 +89,7 @@ def _directory(keep: Path | None) -> Iterator[Path]:
             yield Path(name).resolve()
         return
     directory = keep.resolve()
-    if len(os.fsencode(directory)) > MAX_SOCKET_PATH_BYTES:
+    if len(os.fsencode(directory)) > MAX_DIRECTORY_BYTES:
         raise click.BadParameter(f"{directory} is too long a path for the agent's socket", param_hint="--keep")
     if directory.is_dir() and any(directory.iterdir()):
         raise click.BadParameter(f"{directory} is not empty", param_hint="--keep")

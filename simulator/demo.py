@@ -94,7 +94,7 @@ class Demo:
             relay, port = await stack.enter_async_context(broker.serve(self.broker, self.directory))
             self.view.say(f"broker: {self.broker}, 127.0.0.1:{port}")
             files = TownFiles(self.directory)
-            files.write(where, port, self.store.section(self.directory))
+            files.write(where, broker.mqtt_section(self.broker, port), self.store.section(self.directory))
             await self._check(files)
             collector = await stack.enter_async_context(self._start("collector", "cloud", files.collector))
             agent = await stack.enter_async_context(self._start("agent", "gateway", files.gateway))

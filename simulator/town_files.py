@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from simulator.servers import LOOPBACK
 from simulator.town import BAUD_RATE, BUSES, INTERVAL_S, LINES, SITES, Device
 
 if TYPE_CHECKING:
@@ -43,13 +42,12 @@ class TownFiles:
         """What `messnetz town registry` makes for the collector."""
         return self.directory / "registry.yaml"
 
-    def write(self, where: Mapping[str, str], mqtt_port: int, store: Mapping[str, object]) -> None:
-        """Write the town; `where` names the address of each bus, `store` is the collector's section.
+    def write(self, where: Mapping[str, str], mqtt: Mapping[str, object], store: Mapping[str, object]) -> None:
+        """Write the town; `where` names the address of each bus, `mqtt` and `store` are sections.
 
         Raises: OSError where the directory cannot be written.
         """
         self.gateway.parent.mkdir(parents=True, exist_ok=True)
-        mqtt = {"host": LOOPBACK, "port": mqtt_port}
         _dump(self.directory / "town.yaml", TOWN)
         _dump(self.directory / "sites.yaml", {site: dict(entry) for site, entry in SITES.items()})
         _dump(self.gateway, self._gateway(where, mqtt))
@@ -58,7 +56,7 @@ class TownFiles:
             {
                 "collector": COLLECTOR,
                 "prefix": PREFIX,
-                "mqtt": mqtt,
+                "mqtt": dict(mqtt),
                 "registry": self.registry.name,
                 "store": dict(store),
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -23,8 +24,8 @@ TRIES = 5
 PAUSE_S = 1.0
 COMMAND_TIMEOUT_S = 30.0
 EXPORT_TIMEOUT_S = 300.0
-REST = 9
-"""Counting the store takes a tenth of the time at most, however much it holds."""
+REST = 3
+"""Counting the store takes a quarter of the time at most, however much it holds."""
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ async def read_store(files: TownFiles, witness: Witness, take: Callable[[Stored]
 
     Raises: DemoError where the export fails or takes too long.
     """
-    command = ("cloud", "export", str(files.collector), "--json")
+    since = datetime.fromtimestamp(witness.since_ms // 1000 - 1, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    command = ("cloud", "export", str(files.collector), "--json", "--from", since)
     try:
         async with asyncio.timeout(EXPORT_TIMEOUT_S), aclosing(lines(command, log)) as output:
             async for line in output:

@@ -8,6 +8,7 @@ import pytest
 
 from base import strict_yaml
 from simulator import town
+from simulator.broker import mqtt_section
 from simulator.stores import StoreChoice
 from simulator.town_files import GATEWAY, TownFiles
 from wire import profile
@@ -23,7 +24,7 @@ WHERE = {bus: "/dev/pts/7" if bus in town.LINES else f"127.0.0.1:{port}" for por
 def files(tmp_path: Path) -> TownFiles:
     """A written town."""
     files = TownFiles(tmp_path)
-    files.write(WHERE, 18830, StoreChoice("embedded").section(tmp_path))
+    files.write(WHERE, mqtt_section("mosquitto", 18830), StoreChoice("embedded").section(tmp_path))
     return files
 
 

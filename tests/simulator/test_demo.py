@@ -1,0 +1,217 @@
+"""The whole demo, as a user runs it: real processes, real broker, real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator import broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import Influx1, Influx2
+
+DEADLINE_S = 90.0
+DEMO = (sys.executable, "-m", "messnetz", "demo")
+AT_WORK = "made "
+BROKERS = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            "mosquitto",
+            marks=pytest.mark.skipif(broker.find_mosquitto() is None, reason="no mosquitto: apt install mosquitto"),
+        ),
+        "amqtt",
+    ],
+)
+
+
+def run_demo(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a demo to its end."""
+    return subprocess.run(
+        (*DEMO, *options),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@contextmanager
+def started(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that runs; ended in every case."""
+    with subprocess.Popen((*DEMO, *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        try:
+            yield demo
+        finally:
+            demo.kill()
+
+
+def read_until(demo: subprocess.Popen[str], text: str) -> str:
+    """What a demo says until it says this."""
+    assert demo.stdout is not None
+    said = ""
+    for line in demo.stdout:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(f"it never said {text!r}, but:\n{said}")
+
+
+def processes_of(directory: Path) -> dict[int, str]:
+    """Pid and command line of all processes that a demo started in its directory."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode() if entry.name.isdigit() else ""
+        except OSError:  # it ended meanwhile
+            continue
+        if f"{directory}/" in command:
+            found[int(entry.name)] = command
+    return found
+
+
+def check_clean(account: dict[str, Any]) -> None:
+    """Every reading that was made is stored once, as it was."""
+    assert account["made"] > 0
+    assert account == {
+        **dict.fromkeys(("made", "sealed", "confirmed", "stored"), account["made"]),
+        **dict.fromkeys(("lost", "duplicates", "wrong"), 0),
+    }
+
+
+@pytest.mark.slow
+@BROKERS
+def test_the_demo_loses_nothing_with_either_broker(kind: str, tmp_path: Path) -> None:
+    """`--json` ends with the account alone on stdout; progress is on stderr, and nothing keeps running."""
+    demo = run_demo("--seconds", "7", "--json", "--broker", kind, "--keep", str(tmp_path / "kept"))
+    assert demo.returncode == 0, demo.stderr
+    check_clean(json.loads(demo.stdout))
+    assert re.search(rf"broker: {kind}, 127\.0\.0\.1:\d+", demo.stderr)
+    assert re.search(r"\d+ s +made +[1-9]\d* +sealed +\d+ +confirmed +\d+ +stored +\d+", demo.stderr)
+    assert not processes_of(tmp_path / "kept")
+    assert {"town.yaml", "registry.yaml", "store.sqlite", "agent.log"} <= {
+        file.name for file in (tmp_path / "kept").iterdir()
+    }
+
+
+@pytest.mark.slow
+def test_two_demos_in_one_influxdb_1_do_not_count_each_other(influx1: Influx1) -> None:
+    """The account is that of the run, whatever the database holds already."""
+    for _ in range(2):
+        demo = run_demo("--seconds", "5", "--json", "--store", f"influx1:{influx1.url}/demo")
+        assert demo.returncode == 0, demo.stderr
+        check_clean(json.loads(demo.stdout))
+
+
+@pytest.mark.slow
+def test_the_demo_loses_nothing_on_influxdb_2(influx2: Influx2) -> None:
+    """With the token from the environment."""
+    store = f"influx2:{influx2.url}/{influx2.org}/{influx2.bucket}"
+    demo = run_demo("--seconds", "5", "--json", "--store", store, MESSNETZ_INFLUX_TOKEN=influx2.token)
+    assert demo.returncode == 0, demo.stderr
+    check_clean(json.loads(demo.stdout))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_demo_ends_with_its_account(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C, a service manager, a closed terminal: in order, and nothing keeps running."""
+    with started("--keep", str(tmp_path / "kept")) as demo:
+        read_until(demo, AT_WORK)
+        demo.send_signal(number)
+        said = read_until(demo, "Every reading arrived once")
+        assert demo.wait(DEADLINE_S) == 0
+    assert re.search(r"lost +0 .*\nduplicates +0 .*\nwrong +0 ", said)
+    assert not processes_of(tmp_path / "kept")
+
+
+@pytest.mark.slow
+def test_a_demo_interrupted_before_it_runs_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Exit code 130, as after any Ctrl-C, and no trace."""
+    with started("--keep", str(tmp_path / "kept")) as demo:
+        read_until(demo, "messnetz town check")
+        demo.send_signal(signal.SIGINT)
+        said, _ = demo.communicate(timeout=DEADLINE_S)
+        assert demo.returncode == 130
+    assert "Traceback" not in said
+    assert not processes_of(tmp_path / "kept")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "name"), [("gateway run", "agent"), ("cloud run", "collector"), ("mosquitto.conf", "broker")]
+)
+def test_a_part_that_dies_fails_the_demo_by_name(victim: str, name: str, tmp_path: Path) -> None:
+    """Exit code 1 and a sentence, not a hang and not a trace; the other parts are ended."""
+    if name == "broker" and broker.find_mosquitto() is None:
+        pytest.skip("no mosquitto: apt install mosquitto")
+    with started("--keep", str(tmp_path / "kept")) as demo:
+        read_until(demo, AT_WORK)
+        (pid,) = [pid for pid, command in processes_of(tmp_path / "kept").items() if victim in command]
+        os.kill(pid, signal.SIGKILL)
+        said, _ = demo.communicate(timeout=DEADLINE_S)
+        assert demo.returncode == 1
+    assert f"the {name} died (exit code -9)" in said
+    assert "Traceback" not in said
+    assert not processes_of(tmp_path / "kept")
+
+
+@pytest.mark.slow
+def test_a_store_that_cannot_be_reached_fails_the_demo_with_a_sentence() -> None:
+    """Before anything is measured."""
+    demo = run_demo("--seconds", "5", "--store", f"influx1:http://127.0.0.1:{broker.free_port()}")
+    assert demo.returncode == 1
+    assert "`messnetz cloud check` failed" in demo.stderr
+    assert "Traceback" not in demo.stderr
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_demo_is_a_picture_and_ends_with_its_account() -> None:
+    """It draws on the alternate screen, shows stored values, and leaves the terminal as it was."""
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    with subprocess.Popen(DEMO, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as demo:
+        os.close(theirs)
+        seen = b""
+        deadline = time.monotonic() + DEADLINE_S
+        while not re.search(rb"school-gym .* W +.* V +.* kWh", seen) and time.monotonic() < deadline:
+            seen += os.read(ours, 65536)
+        demo.send_signal(signal.SIGINT)
+        while b"Every reading arrived once" not in seen and time.monotonic() < deadline:
+            seen += os.read(ours, 65536)
+        assert demo.wait(DEADLINE_S) == 0
+    os.close(ours)
+    enter, leave = b"\x1b[?1049h", b"\x1b[?1049l"
+    assert (seen.count(enter), seen.count(leave)) == (1, 1)
+    assert seen.index(leave) < seen.index(b"Every reading arrived once")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--store", "nonsense"),
+        ("--broker", "nonsense"),
+        ("--seconds", "0"),
+        ("--keep", "."),
+        ("--keep", "/" + "x" * 99),
+    ],
+    ids=["store", "broker", "seconds", "a directory that is not empty", "a path too long for a socket"],
+)
+def test_options_that_are_wrong_are_refused(options: tuple[str, str]) -> None:
+    """Exit code 2, before anything is started."""
+    demo = run_demo(*options)
+    assert demo.returncode == 2
+    assert options[0] in demo.stderr
