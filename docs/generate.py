@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
+NO_NEWLINE = r"(?!\n)"  # Python's `$` also matches before a last newline
 NOTE = "<!-- Made by docs/generate.py; change the code and run `make docs`. -->\n"
 
 SECTIONS: list[tuple[str, str, list[type[msgspec.Struct]]]] = [
@@ -87,7 +88,7 @@ def _bounds(metas: tuple[Any, ...]) -> str:
     if low is not None:
         return f", {'at least' if meta.ge is not None else 'above'} {low:g}"
     if meta.pattern:
-        return f", `{meta.pattern}`".replace("|", "\\|")
+        return f", `{meta.pattern.removesuffix(NO_NEWLINE)}`".replace("|", "\\|")
     return ""
 
 
