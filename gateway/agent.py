@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,7 +136,12 @@ class Agent:
 
     async def _answer(self) -> dict[str, object]:
         totals = await self._spool.run(Spool.totals)
-        settled = self._uplink.settled()
+        unmarked = self._uplink.settled()  # confirmed, and marked with the next seal
+        totals = replace(
+            totals,
+            confirmed_batches=totals.confirmed_batches + len(unmarked.confirmed),
+            confirmed_readings=totals.confirmed_readings + self._uplink.unmarked_readings,
+        )
         return {
             "gateway": self._file.gateway,
             "running": True,
@@ -146,6 +151,5 @@ class Agent:
             "pending_readings": self._sealer.pending_readings,
             "dropped_readings": self._sealer.dropped_readings,
             "in_flight_batches": self._uplink.in_flight,
-            "unmarked_batches": len(settled.confirmed) + len(settled.rejected),
             **asdict(totals),
         }

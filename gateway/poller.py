@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from gateway.schedule import Schedule
 from wire.readings import Sample
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from edge.interface import Bus, BusPlan

@@ -37,7 +37,7 @@ class Uplink:
         self._timeout_s = timeout_s
         self._chance = chance
         self._flights: dict[int, _Flight] = {}
-        self._confirmed: set[int] = set()
+        self._confirmed: dict[int, int] = {}  # number -> readings
         self._rejected: dict[int, str] = {}
         self._unanswered = 0
         self.sent_up_to = 0
@@ -81,7 +81,7 @@ class Uplink:
             if flight.batch.stream != confirm.stream:
                 continue
             if any(first <= number <= last for first, last in confirm.batches):
-                self._confirmed.add(number)
+                self._confirmed[number] = flight.batch.readings
                 del self._flights[number]
         for rejection in confirm.rejected:
             rejected = self._flights.get(rejection.number)
@@ -96,9 +96,15 @@ class Uplink:
         """Return what is settled and not yet marked in the spool."""
         return Settled(frozenset(self._confirmed), dict(self._rejected))
 
+    @property
+    def unmarked_readings(self) -> int:
+        """How many readings are confirmed and not yet marked in the spool."""
+        return sum(self._confirmed.values())
+
     def marked(self, settled: Settled) -> None:
         """Forget what the spool has marked."""
-        self._confirmed -= settled.confirmed
+        for number in settled.confirmed:
+            self._confirmed.pop(number, None)
         for number in settled.rejected:
             self._rejected.pop(number, None)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gateway import status
 from gateway.spool import Spool
 from servers import Server
 from simulator import servers as field
@@ -48,15 +49,15 @@ class Messnetz(Server):
 
     name = "messnetz"
 
-    def __init__(self, directory: Path, part: str, file: Path) -> None:
+    def __init__(self, directory: Path, part: str, file: Path, socket: Path | None = None) -> None:
         super().__init__(directory)
-        self._part, self._file = part, file
+        self._part, self._file, self._socket = part, file, socket
 
     def _command(self) -> list[str]:
         return [*MESSNETZ, self._part, "run", str(self._file)]
 
     def _is_ready(self) -> bool:
-        return self.is_running
+        return self.is_running and (self._socket is None or status.ask(self._socket) is not None)
 
 
 class Chain:
@@ -69,7 +70,7 @@ class Chain:
         self._mqtt_port, self._store = mqtt_port, store
         self._stack = ExitStack()
         self._directory = directory
-        self.agent = Messnetz(directory / "agent", "gateway", self.files.gateway)
+        self.agent = Messnetz(directory / "agent", "gateway", self.files.gateway, self.files.directory / "agent.sock")
         self.collector = Messnetz(directory / "collector", "cloud", self.files.collector)
 
     def __enter__(self) -> Self:
