@@ -13,10 +13,10 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from cloud.stores.config import EmbeddedConfig, Influx1Config, Influx2Config, StoreConfig
 
 from base.mqtt import MqttConfig, TlsConfig
 from cloud.config import CollectorFile
+from cloud.stores.config import EmbeddedConfig, Influx1Config, Influx2Config, StoreConfig
 from cloud.town import TownFile
 from edge.modbus.config import ModbusBusConfig, ModbusDevice
 from gateway.config import GatewayFile, SpoolConfig, UplinkConfig

@@ -1,0 +1,114 @@
+"""One core's worth of the path of a reading: how small on the wire, how fast through the collector and the spool.
+
+Prints what was measured beside what must be reached. Compare figures of one run; machines differ.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloud import registry, routing
+from cloud.registry import RegistryEntry, RegistryFile
+from cloud.stores.line_protocol import encode
+from gateway.spool import Settled, Spool
+from wire import batch as wire_batch
+from wire import profile
+from wire.readings import Reading, Sample
+from wire.town import Site
+from wire.vocabulary import quantities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROFILE = "eastron/sdm630"
+DEVICES = 25
+INTERVAL_S = 10
+START_MS = 1_795_000_000_000
+SECONDS = 2.0
+
+
+def batch(number: int) -> list[Sample]:
+    """Build what a gateway with 25 meters seals by default in 30 s at 40 readings/s: values that wander."""
+    names = profile.load(PROFILE).readings
+    chance = random.Random(number)  # noqa: S311 - no secret
+    samples = []
+    for tick in range(3):
+        for device in range(DEVICES):
+            at_ms = START_MS + (number * 3 + tick) * INTERVAL_S * 1000 + device * 400 + chance.randrange(5)
+            samples.append(Sample(f"school-{device:02}-main", at_ms, tuple(_reading(name, chance) for name in names)))
+    return samples
+
+
+def _reading(name: str, chance: random.Random) -> Reading:
+    quantity, _, channel = name.partition("/")
+    value = {"voltage": 230, "frequency": 50, "power_factor": 0.9}.get(quantity, 1234)
+    return Reading(quantity, float(f"{value * chance.uniform(0.97, 1.03):.5g}"), quantities()[quantity].unit, channel)
+
+
+def town_registry() -> registry.Registry:
+    """Build the registry that these batches need."""
+    entries = [
+        RegistryEntry(
+            device=f"school-{device:02}-main", gateway="gw", profile=PROFILE, site="school", interval_s=INTERVAL_S
+        )
+        for device in range(DEVICES)
+    ]
+    sites = {"school": Site(name="School", sector="buildings")}
+    return registry.Registry(RegistryFile(format=1, town="bench", sites=sites, entries=entries))
+
+
+def rate(call: Callable[[int], int]) -> float:
+    """Call again and again for some seconds; returns readings/s of what the calls say they did."""
+    done = rounds = 0
+    begin = time.perf_counter()
+    while (elapsed := time.perf_counter() - begin) < SECONDS:
+        done += call(rounds)
+        rounds += 1
+    return done / elapsed
+
+
+def main() -> None:
+    """Measure and print."""
+    samples = [batch(number) for number in range(4)]
+    readings = sum(len(sample.readings) for sample in samples[0])
+    payloads = []
+    for number, batch_samples in enumerate(samples, 1):
+        packed = wire_batch.compress(batch_samples)
+        payloads.append(wire_batch.seal_header("0123456789abcdef", number, START_MS, packed) + packed)
+    topic_and_header = 2 + 3 + len("messnetz/gw/batch") + 2
+    per_reading = sum(len(p) + topic_and_header for p in payloads) / (readings * len(payloads))
+    known = town_registry()
+
+    def collect(index: int) -> int:
+        header, packed = wire_batch.open_header(payloads[index % len(payloads)])
+        encode(routing.route("gw", header.number, wire_batch.open_pack(header, packed), known))
+        return readings
+
+    def pack(index: int) -> int:
+        wire_batch.compress(samples[index % len(samples)])
+        return readings
+
+    with tempfile.TemporaryDirectory() as directory:
+        spool = Spool(Path(directory) / "spool.sqlite", keep_confirmed_ms=10**12)
+
+        def seal(index: int) -> int:
+            spool.seal([samples[index % len(samples)]], Settled(), START_MS)
+            return readings
+
+        rows = [
+            ("bytes a reading on the wire, MQTT included", per_reading, "at most 7, dream 4"),
+            ("collector: batch to line protocol, readings/s", rate(collect), "at least 120000, dream 250000"),
+            ("gateway: samples to compressed pack, readings/s", rate(pack), "agent in all at least 30000"),
+            ("gateway: samples to disk, readings/s", rate(seal), "agent in all at least 30000"),
+        ]
+        spool.close()
+    for what, measured, target in rows:
+        print(f"{what:52} {measured:12,.1f}   {target}")
+
+
+if __name__ == "__main__":
+    main()
