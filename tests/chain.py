@@ -76,7 +76,7 @@ class Chain:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             where = stack.enter_context(Field(self.journal)).where
-            self.files.write(where, self._mqtt_port, self._store)
+            self.files.write(where, {"host": field.LOOPBACK, "port": self._mqtt_port}, self._store)
             self.run("town", "registry", str(self.files.directory), "--output", str(self.files.registry))
             stack.enter_context(self.collector)
             stack.enter_context(self.agent)
