@@ -13,8 +13,9 @@ import msgspec
 import zstandard
 
 from wire import pack
-from wire.bounds import MAX_HEADER_BYTES, MAX_PACK_BYTES, MAX_PAYLOAD_BYTES
+from wire.bounds import MAX_HEADER_BYTES, MAX_PACK_BYTES, MAX_PAYLOAD_BYTES, MAX_TIME_MS
 from wire.errors import BadMessageError, UnsupportedError
+from wire.ids import END
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,9 +27,9 @@ JSON = "json"
 ZSTD = "zstd"
 ZSTD_LEVEL = 9
 
-Stream: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
+Stream: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}" + END)]
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-TimeMs: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+TimeMs: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
 
 
 class _Version(msgspec.Struct):

@@ -49,7 +49,12 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def encode(confirm: Confirm) -> bytes:
-    """Write a confirm message; reasons are cut to their bound."""
+    """Write a confirm message; reasons are cut to their bound.
+
+    Raises: ValueError for more ranges or rejections than a gateway takes; they belong into several messages.
+    """
+    if max(len(confirm.batches), len(confirm.rejected)) > MAX_CONFIRM_RANGES:
+        raise ValueError(f"a confirm of over {MAX_CONFIRM_RANGES} ranges or rejections")
     rejected = [Rejection(r.number, r.reason[:MAX_REASON_CHARS]) for r in confirm.rejected]
     return msgspec.json.encode(msgspec.structs.replace(confirm, rejected=rejected))
 
@@ -62,6 +67,10 @@ def decode(payload: bytes) -> Confirm:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise BadMessageError(f"a confirm of {len(payload)} bytes")
     try:
-        return _confirms.decode(payload)
+        confirm = _confirms.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessageError(f"no confirm: {error}") from error
+    for first, last in confirm.batches:
+        if first > last:
+            raise BadMessageError(f"no confirm: a range from {first} down to {last}")
+    return confirm

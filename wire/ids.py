@@ -7,12 +7,28 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
-CHANNEL_PATTERN = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
-QUANTITY_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+# Python's $ also matches before a final line feed; together with this it means the end, as in a JSON Schema.
+END = r"$(?!\n)"
+ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}" + END
+CHANNEL_PATTERN = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*" + END
+QUANTITY_PATTERN = r"^[a-z][a-z0-9_]{0,62}" + END
 
-Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+Id: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=ID_PATTERN, description="lower-case letters, digits and hyphens, at most 63")
+]
 """Lower-case letters, digits and hyphens; at most 63 characters."""
+ChannelPart: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+" + END, description="letters, digits, '_' and '-'")
+]
+ChannelName: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=CHANNEL_PATTERN, description="parts of letters, digits, '_' and '-', joined by dots")
+]
+QuantityName: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=QUANTITY_PATTERN, description="lower-case letters, digits and '_', at most 63")
+]
+Day: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}" + END, description="a day as YYYY-MM-DD")
+]
 
 _ID = re.compile(ID_PATTERN)
 

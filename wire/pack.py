@@ -6,10 +6,11 @@ decimals, unit, value, and `q_` where flags are set. A time is `round((bt + t) *
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from wire import senml
-from wire.bounds import MAX_NAME_BYTES, MAX_PACK_BYTES, MAX_PACK_READINGS
+from wire.bounds import MAX_FLAGS, MAX_PACK_BYTES, MAX_PACK_READINGS, MAX_TIME_MS
 from wire.errors import BadMessageError
 from wire.ids import is_id
 from wire.readings import Reading, Sample
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def encode(samples: Iterable[Sample]) -> bytes:
-    """Write samples as one pack."""
+    """Write samples as one pack.
+
+    Raises: ValueError for a value that is not finite, which JSON would make null and the cloud reject, batch
+    and all.
+    """
     return senml.encode(_records(samples))
 
 
@@ -29,6 +34,8 @@ def _records(samples: Iterable[Sample]) -> Iterator[senml.Record]:
         device: str | None = f"{sample.device}/"
         time_s: float | None = sample.measured_at_ms / 1000
         for reading in sample.readings:
+            if not math.isfinite(reading.value):
+                raise ValueError(f"{sample.device}: {reading.name} is {reading.value}")
             yield senml.Record(
                 bn=device,
                 bt=time_s,
@@ -57,12 +64,7 @@ def decode(data: bytes) -> list[Sample]:
     readings: list[Reading] = []
     for record in senml.resolve(records):
         name = record.n or ""
-        time_s = record.t or 0.0
-        if time_s < senml.RELATIVE_BELOW_S:
-            raise BadMessageError(f"record {name!r} with the relative time {time_s} s; only absolute times are taken")
-        at_ms = round(time_s * 1000)
-        if len(name) > MAX_NAME_BYTES:
-            raise BadMessageError(f"a name of {len(name)} bytes; at most {MAX_NAME_BYTES}")
+        at_ms = _time_ms(record)
         owner, _, rest = name.partition("/")
         if owner != device or at_ms != time_ms:
             if readings:
@@ -77,6 +79,15 @@ def decode(data: bytes) -> list[Sample]:
     return samples
 
 
+def _time_ms(record: senml.Record) -> int:
+    time_s = record.t or 0.0
+    if time_s < senml.RELATIVE_BELOW_S:
+        raise BadMessageError(f"record {record.n!r} with the relative time {time_s} s; only absolute times are taken")
+    if time_s > MAX_TIME_MS / 1000:
+        raise BadMessageError(f"record {record.n!r} with the time {time_s} s, which no store can hold")
+    return round(time_s * 1000)
+
+
 def _reading(record: senml.Record, name: str, rest: str) -> Reading:
     quantity, _, channel = rest.partition("/")
     if not quantity:
@@ -87,4 +98,6 @@ def _reading(record: senml.Record, name: str, rest: str) -> Reading:
         value = float(record.vb)
     else:
         raise BadMessageError(f"record {name!r} without a number")
+    if record.q is not None and not 0 <= record.q <= MAX_FLAGS:
+        raise BadMessageError(f"record {name!r} with flags that are no bit mask")
     return Reading(quantity, float(value), record.u or "", channel, record.q or 0)

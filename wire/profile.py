@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from base import strict_yaml
 from base.errors import ConfigError, Position
-from wire.ids import CHANNEL_PATTERN
+from wire.ids import END, ChannelName, ChannelPart, Day
 from wire.vocabulary import Label, measurements, quantities
 
 PROFILES = Path(__file__).parent.parent / "firmware-config" / "profiles"
-NAME_PATTERN = r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*" + END
 _NAME = re.compile(NAME_PATTERN)
-_CHANNEL = re.compile(CHANNEL_PATTERN)
+
+ProfileName: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=NAME_PATTERN, description="maker/model, as under firmware-config/profiles")
+]
 
 
 class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The parts of a channel; each becomes a tag in the store. Joined by dots they are its name."""
 
-    lane: str | None = None
-    direction: str | None = None
-    vehicle_class: str | None = msgspec.field(default=None, name="class")
-    phase: str | None = None
-    depth: str | None = None
+    lane: ChannelPart | None = None
+    direction: ChannelPart | None = None
+    vehicle_class: ChannelPart | None = msgspec.field(default=None, name="class")
+    phase: ChannelPart | None = None
+    depth: ChannelPart | None = None
 
     def parts(self) -> list[tuple[str, str]]:
         """Tag and value of each part, in the order of the contract."""
@@ -49,13 +52,13 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     what: str
     where: str
-    retrieved: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    retrieved: Day
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The public half. Unknown keys are the protocol half's, and are checked where that is read."""
 
-    profile: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+    profile: ProfileName
     label: Label
     driver: str
     measurement: str
@@ -63,7 +66,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Expected interval between samples, unless the device's own entry says otherwise."""
     readings: Annotated[list[str], msgspec.Meta(min_length=1)]
     """`<quantity>` or `<quantity>/<channel>`, as on the wire."""
-    channels: dict[str, Channel] = {}
+    channels: dict[ChannelName, Channel] = {}
     sources: Annotated[list[Source], msgspec.Meta(min_length=1)]
     caveats: list[str] = []
 
@@ -107,7 +110,7 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
         raise document.error(("measurement",), repr(profile.measurement), f"one of: {', '.join(known)}")
     for channel, parts in profile.channels.items():
         joined = ".".join(value for _, value in parts.parts())
-        if joined != channel or not _CHANNEL.match(channel):
+        if joined != channel:
             raise document.error(("channels", channel), f"the parts of {joined!r}", f"parts that join to {channel!r}")
     seen: set[str] = set()
     for index, reading in enumerate(profile.readings):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wire.bounds import MAX_NAME_BYTES
 from wire.errors import BadMessageError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ SECONDARY_UNITS = 1 << 4
 KNOWN_VERSION = DEFAULT_VERSION | SECONDARY_UNITS
 RELATIVE_BELOW_S = 2**28
 """RFC 8428 section 4.5.3: a smaller time is relative to now."""
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9:./_-]*$")
-_MUST_UNDERSTAND = re.compile(rb'"((?:[^"\\]|\\.)*_)"\s*:')
-_ESCAPED_KEY = re.compile(rb'"[^"\\]*\\(?:[^"\\]|\\.)*"\s*:')
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:./_-]*")
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):
@@ -50,6 +49,7 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _decoder = msgspec.json.Decoder(list[Record])
+_members = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _encoder = msgspec.json.Encoder()
 
 
@@ -64,63 +64,57 @@ def decode(data: bytes) -> list[Record]:
     Raises: BadMessageError where it is none; UnsupportedError for an unknown member that ends in an
     underscore, which by RFC 8428 section 4.4 a reader must understand.
     """
-    for match in _MUST_UNDERSTAND.finditer(data):
-        if match[1] != b"q_":
-            raise UnsupportedError(f"SenML member {match[1].decode(errors='replace')!r} must be understood")
-    if _ESCAPED_KEY.search(data):
-        raise BadMessageError("SenML with an escaped member name")
     try:
+        # a member's name that ends in an underscore, and is not ours, or may be hidden behind an escape
+        if data.count(b'_"') != data.count(b'"q_"') or b"\\" in data:
+            _check_members(data)
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessageError(f"no SenML: {error}") from error
 
 
-def resolve(records: Iterable[Record], *, now_s: float = 0.0) -> Iterator[Record]:
-    """Resolve records in their order (RFC 8428 section 4.6); a base field holds until it is set again.
+def _check_members(data: bytes) -> None:
+    for record in _members.decode(data):
+        for member in record:
+            if member.endswith("_") and member != "q_":
+                raise UnsupportedError(f"SenML member {member!r} must be understood")
 
-    Times of absolute records stay absolute; relative ones become `now_s` + t. A record with neither value
-    nor sum is left out: it only sets base fields.
+
+def resolve(records: Iterable[Record], *, now_s: float = 0.0) -> list[Record]:
+    """Resolve records (RFC 8428 section 4.6): each stands by itself, and all are in the order of time.
+
+    A base field holds from the record that sets it until one that sets it again. Times of absolute records
+    stay absolute; relative ones become `now_s` + t. A record with neither value nor sum is left out: it only
+    sets base fields. Records of one time keep their order.
 
     Raises: BadMessageError for a name that is none, a number that is not finite, more than one value, no
     value at all; UnsupportedError for a version or feature that is not known.
     """
-    base_name, base_unit = "", None
-    base_time = 0.0
-    base_value = base_sum = None
-    version = None
+    resolved = list(_resolve(records, now_s))
+    resolved.sort(key=lambda record: record.t or 0.0)
+    return resolved
+
+
+def _resolve(records: Iterable[Record], now_s: float) -> Iterator[Record]:
+    base = _Base()
     for record in records:
-        base_name = base_name if record.bn is None else record.bn
-        base_time = base_time if record.bt is None else record.bt
-        base_unit = base_unit if record.bu is None else (record.bu or None)
-        base_value = base_value if record.bv is None else record.bv
-        base_sum = base_sum if record.bs is None else record.bs
-        if record.bver is not None and record.bver != version:
-            _check_version(record.bver, version)
-            version = record.bver
-        name = base_name if record.n is None else base_name + record.n
-        value, total = record.v, record.s
-        values = (value is not None) + (record.vs is not None) + (record.vb is not None) + (record.vd is not None)
-        if values == 0 and total is None:
-            if record.n is None and base_value is None and base_sum is None:
-                continue  # only base fields
-            if base_value is None and base_sum is None:
-                raise BadMessageError(f"SenML record {name!r} without a value")
-        if values > 1:
-            raise BadMessageError(f"SenML record {name!r} with more than one value")
-        if not _NAME.match(name):
+        base.take(record)
+        if base.holds_all_of(record):
+            continue
+        name = base.name if record.n is None else base.name + record.n
+        if len(name) > MAX_NAME_BYTES:
+            raise BadMessageError(f"a SenML name of {len(name)} characters; at most {MAX_NAME_BYTES}")
+        if not _NAME.fullmatch(name):
             raise BadMessageError(f"SenML name {name!r} is none")
-        if base_value is not None and (value is not None or values == 0):
-            value = base_value + (value or 0.0)
-        if base_sum is not None:
-            total = base_sum + (total or 0.0)
-        time = base_time if record.t is None else base_time + record.t
+        value, total = base.value_and_sum(record, name)
+        time = base.time if record.t is None else base.time + record.t
         if time < RELATIVE_BELOW_S:
             time += now_s
         _check_finite(name, value, total, time)
         yield Record(
-            bver=None if version in (None, DEFAULT_VERSION) else version,
+            bver=base.version_shown(),
             n=name,
-            u=base_unit if record.u is None else (record.u or None),
+            u=base.unit if record.u is None else (record.u or None),
             v=value,
             vs=record.vs,
             vb=record.vb,
@@ -132,10 +126,67 @@ def resolve(records: Iterable[Record], *, now_s: float = 0.0) -> Iterator[Record
         )
 
 
+class _Base:
+    """The base fields in force; each holds from the record that sets it until one that sets it again."""
+
+    __slots__ = ("name", "sum", "time", "unit", "value", "version")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.time = 0.0
+        self.unit: str | None = None
+        self.value: float | None = None
+        self.sum: float | None = None
+        self.version: int | None = None
+
+    def take(self, record: Record) -> None:
+        """Take over the base fields that a record sets."""
+        if record.bn is not None:
+            self.name = record.bn
+        if record.bt is not None:
+            self.time = record.bt
+        if record.bu is not None:
+            self.unit = record.bu or None
+        if record.bv is not None:
+            self.value = record.bv
+        if record.bs is not None:
+            self.sum = record.bs
+        if record.bver is not None and record.bver != self.version:
+            _check_version(record.bver, self.version)
+            self.version = record.bver
+
+    def holds_all_of(self, record: Record) -> bool:
+        """Whether a record does nothing but set base fields."""
+        return (
+            record.n is None
+            and (record.v is None and record.vs is None and record.vb is None and record.vd is None)
+            and record.s is None
+            and (self.value is None and self.sum is None)
+        )
+
+    def value_and_sum(self, record: Record, name: str) -> tuple[float | None, float | None]:
+        """Value and sum of a record, each with its base added; a missing one of the two counts as zero."""
+        value, total = record.v, record.s
+        if self.sum is not None:
+            total = self.sum + (total or 0.0)
+        others = (record.vs is not None) + (record.vb is not None) + (record.vd is not None)
+        if others + (value is not None) > 1:
+            raise BadMessageError(f"SenML record {name!r} with more than one value")
+        if self.value is not None and not others:
+            value = self.value + (value or 0.0)
+        if value is None and total is None and not others:
+            raise BadMessageError(f"SenML record {name!r} without a value")
+        return value, total
+
+    def version_shown(self) -> int | None:
+        """Version for a resolved record, which leaves the default out (RFC 8428 section 4.6)."""
+        return None if self.version == DEFAULT_VERSION else self.version
+
+
 def _check_version(version: int, before: int | None) -> None:
     if before is not None:
         raise BadMessageError(f"SenML pack of version {before} and {version}")
-    if version < DEFAULT_VERSION or version & ~KNOWN_VERSION:
+    if not 0 < version <= DEFAULT_VERSION and version != KNOWN_VERSION:
         raise UnsupportedError(f"SenML version {version}")
 
 

@@ -6,12 +6,19 @@ from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
-from wire.ids import is_id
+from wire.ids import END, is_id
 
 DEFAULT_PREFIX = "messnetz"
 KINDS = ("batch", "confirm", "status", "command", "reply")
 
-Prefix: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=100)]
+Prefix: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*" + END,
+        max_length=100,
+        description="letters, digits, '_' and '-', in levels parted by '/'",
+    ),
+]
 
 
 class Topic(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from base import strict_yaml
+from wire.ids import QuantityName
 
 HERE = Path(__file__).parent
 
@@ -55,7 +56,7 @@ class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def quantities() -> dict[str, Quantity]:
     """All quantities by name."""
-    return strict_yaml.load(HERE / "quantities.yaml").convert(dict[str, Quantity])
+    return strict_yaml.load(HERE / "quantities.yaml").convert(dict[QuantityName, Quantity])
 
 
 @cache

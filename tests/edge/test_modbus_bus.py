@@ -62,7 +62,7 @@ BROKEN = [
     ("unit: 2}", "unit: '2'}", (6, 59), "'2'", "a whole number"),
     ("unit: 2}", "unit: 2, speed: 3}", (6, 62), "unknown key 'speed'", "documented"),
     ("profile: janitza/b23", "profile: janitza/b24", (6, 26), "no profile 'janitza/b24'", "janitza/b23"),
-    ("id: gym", "id: Gym", (6, 12), "'Gym'", "pattern"),
+    ("id: gym", "id: Gym", (6, 12), "'Gym'", "lower-case"),
     ("site: school, unit: 2", "unit: 2", (6, 7), "no key 'site'", "to be set"),
 ]
 
