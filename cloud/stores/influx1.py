@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING
 
 import urllib3
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cloud.points import Point
-
-POINTS_PER_REQUEST = 10_000
-"""Some 2 MB; a server takes 25 MB by default."""
-GZIP_LEVEL = 1
 
 
 class Influx1Store(InfluxqlReader):
@@ -52,8 +47,7 @@ class Influx1Store(InfluxqlReader):
 
     def write(self, points: Sequence[Point]) -> None:
         """Write points. InfluxDB answers when they are in its log on disk (`wal-fsync-delay = "0s"`)."""
-        for start in range(0, len(points), POINTS_PER_REQUEST):
-            body = gzip.compress(line_protocol.encode(points[start : start + POINTS_PER_REQUEST]), GZIP_LEVEL, mtime=0)
+        for body in line_protocol.bodies(points):
             if not self._post(body):
                 self._make_database()  # somebody dropped it; what was in it the gateways may send again
                 if not self._post(body):

@@ -6,16 +6,16 @@ loses what it holds at exit (influxdb-client-python issues 80, 198, 504).
 
 from __future__ import annotations
 
-import gzip
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import urllib3
+from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
-from base.errors import TransientError
+from base.errors import PermanentError, TransientError
 from cloud.stores import line_protocol
 from cloud.stores.http import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Answer, Http, failure, failure_of_write, retry_after_s
 from cloud.stores.influxql import InfluxqlReader
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from cloud.points import Point
 
-POINTS_PER_REQUEST = 10_000
-GZIP_LEVEL = 1  # the client's own compression takes level 9, ten times the time
 NO_SUCH_ROUTE = frozenset({404, 405})
 
 
@@ -50,17 +48,15 @@ class Influx2Store(InfluxqlReader):
         """Reach the server; make the bucket where there is none and the token may."""
         try:
             with self._translated():
-                if self._has_bucket():
-                    return
-                self._client.buckets_api().create_bucket(bucket_name=self._bucket, org=self._org)
+                self._make_bucket()
         except ApiException as error:
-            if error.status not in NO_SUCH_ROUTE:  # 3 Core knows no buckets: it makes a database at the first write
-                raise failure(self._name, _answer(error)) from error
+            raise failure(self._name, _answer(error)) from error
+        except InfluxDBError as error:
+            raise PermanentError(f"{self._name}: {error}") from error
 
     def write(self, points: Sequence[Point]) -> None:
         """Write points; the server has them in its log on disk when it answers."""
-        for start in range(0, len(points), POINTS_PER_REQUEST):
-            body = gzip.compress(line_protocol.encode(points[start : start + POINTS_PER_REQUEST]), GZIP_LEVEL, mtime=0)
+        for body in line_protocol.bodies(points):
             if not self._post(body):
                 self.prepare()  # somebody deleted the bucket; what was in it the gateways may send again
                 if not self._post(body):
@@ -71,13 +67,22 @@ class Influx2Store(InfluxqlReader):
         super().close()
         self._client.close()
 
-    def _has_bucket(self) -> bool:
+    def _make_bucket(self) -> None:
+        buckets = self._client.buckets_api()
+        has_buckets = True
         try:
-            return self._client.buckets_api().find_bucket_by_name(self._bucket) is not None
+            if buckets.find_bucket_by_name(self._bucket) is not None:
+                return
         except ApiException as error:
-            if error.status in NO_SUCH_ROUTE:
-                return False
-            raise
+            if not _is_no_route(error):
+                raise
+            has_buckets = False
+        try:
+            buckets.create_bucket(bucket_name=self._bucket, org=self._org)
+        except InfluxDBError as error:
+            if has_buckets or not _is_no_route(error):
+                raise
+            # 3 Core knows neither buckets nor organisations: it makes a database at the first write
 
     def _post(self, body: bytes) -> bool:
         """Write one request's body; False where the bucket does not exist."""
@@ -102,6 +107,11 @@ class Influx2Store(InfluxqlReader):
             raise TransientError(f"{self._name} does not answer: {error}") from error
         except (ValueError, TypeError, AttributeError) as error:  # the client trips over an answer that is none
             raise TransientError(f"{self._name} answers what is no answer: {error!r}") from error
+
+
+def _is_no_route(error: InfluxDBError) -> bool:
+    """Whether the server does not know the path; the client says it without a status for organisations."""
+    return not isinstance(error, ApiException) or error.status in NO_SUCH_ROUTE
 
 
 def _answer(error: ApiException) -> Answer:

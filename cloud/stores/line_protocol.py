@@ -7,6 +7,7 @@ Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_re
 
 from __future__ import annotations
 
+import gzip
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -15,16 +16,28 @@ from cloud.stores import rules
 from cloud.stores.interface import RejectedPointsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cloud.points import Point, Series, Value
 
+POINTS_PER_BODY = 10_000
+"""Some 2 MB; InfluxDB takes 25 MB by default."""
+GZIP_LEVEL = 1  # influxdb-client takes 9: ten times the work for a fifth less on the wire
 CACHED_SERIES = 65_536  # some 20 MB at most
 CACHED_FIELDS = 4_096
 
 _IN_MEASUREMENT = re.compile(r"([, ])")
 _IN_KEY = re.compile(r"([,= ])")
 _IN_TEXT = re.compile(r'(["\\])')
+
+
+def bodies(points: Sequence[Point]) -> Iterator[bytes]:
+    """Write points as the gzipped bodies of requests, each of a bounded size.
+
+    Raises: as `encode`, when it comes to the body with the bad point.
+    """
+    for start in range(0, len(points), POINTS_PER_BODY):
+        yield gzip.compress(encode(points[start : start + POINTS_PER_BODY]), GZIP_LEVEL, mtime=0)
 
 
 def encode(points: Iterable[Point]) -> bytes:

@@ -1,8 +1,8 @@
 """What every store refuses, so that the demo refuses what production would.
 
-The rules are those of line protocol as InfluxDB 1.x and 2.x read it: it has no escape for a control character
-or for a backslash at the end of a name, takes a line that begins with # for a comment, and keeps some names to
-itself. All functions raise RejectedPointsError.
+The rules are those of line protocol as InfluxDB 1.x and 2.x read it: it has no escape for a control character,
+changes or loses backslashes in names and at the end of tag values without a word, takes a line that begins
+with # for a comment, and keeps some names to itself. All functions raise RejectedPointsError.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MIN_TIME_NS = -(2**63) + 2
 MAX_TIME_NS = 2**63 - 2
 RESERVED = frozenset({"time", "_field", "_measurement"})
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|\\$")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\\]")
+_NOT_IN_TAGS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|\\\Z")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -32,8 +33,8 @@ def check_series(series: Series) -> None:
         raise RejectedPointsError(f"the measurement {series.measurement!r} begins with #, which makes a comment")
     for tag, value in series.tags:
         _check_key("tag", tag)
-        if value:
-            _check_name(f"value of the tag {tag!r}:", value)
+        if _NOT_IN_TAGS.search(value):
+            raise RejectedPointsError(f"the tag {tag}={value!r} holds a control character or ends with a backslash")
 
 
 def check_field(name: str) -> None:
@@ -82,5 +83,5 @@ def _check_key(what: str, name: str) -> None:
 def _check_name(what: str, name: str) -> None:
     if not name:
         raise RejectedPointsError(f"a {what} without a name")
-    if _UNWRITABLE.search(name):
-        raise RejectedPointsError(f"the {what} {name!r} holds a control character or ends with a backslash")
+    if _NOT_IN_NAMES.search(name):
+        raise RejectedPointsError(f"the {what} {name!r} holds a control character or a backslash")
