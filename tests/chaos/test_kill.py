@@ -26,11 +26,17 @@ def test_every_sealed_reading_survives_the_death_of_every_part(
     store = {"influx1": {"url": database.url, "database": "messnetz"}}
     with Chain(tmp_path, broker.port, store) as chain:
         chain.let_confirm(1)
-        for victim in (chain.collector, broker, database):
+        for victim in (chain.collector, broker):
             victim.kill()
             chain.let_seal(2)
             victim.start()
             chain.let_confirm(2)
+        database.kill()  # and then the collector, with everything in its hands that it could not write
+        chain.let_seal(3)
+        chain.collector.kill()
+        database.start()
+        chain.collector.start()
+        chain.let_confirm(3)
         chain.agent.kill()
         polls_before = len(chain.journal.polls)
         chain.agent.start()
