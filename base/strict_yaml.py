@@ -87,7 +87,7 @@ class Document:
             position = self.key_at(*at) if mismatch.is_key else self.at(*at)
             expected = mismatch.expected
             if mismatch.wants_text and at in self._numbers:
-                expected += f" in quotes (YAML takes a bare {self._numbers[at]} for a number)"
+                expected = f"a text in quotes: '{self._numbers[at]}'"
             raise ConfigError(position, mismatch.found or self._show(at), expected) from error
 
     def _show(self, path: Path_) -> str:
