@@ -114,14 +114,11 @@ def parse(data: bytes, file: Path) -> Document:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            Position(file, line, 1), f"byte 0x{data[error.start]:02X}, which is no UTF-8", "a UTF-8 text file"
-        ) from error
+        at = _end_of(data[: error.start].decode("utf-8-sig"), file)
+        raise ConfigError(at, f"byte 0x{data[error.start]:02X}, which is no UTF-8", "a UTF-8 text file") from error
     control = _CONTROL.search(text)
     if control is not None:
-        line_start = text.rfind("\n", 0, control.start())
-        at = Position(file, text.count("\n", 0, control.start()) + 1, control.start() - line_start)
+        at = _end_of(text[: control.start()], file)
         raise ConfigError(at, f"the control character U+{ord(control[0]):04X}", "a text file")
     document = Document(file, None)
     try:
@@ -149,6 +146,10 @@ def _check_events(text: str, file: Path) -> None:
                 raise ConfigError(_position(file, event.start_mark), *_TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _end_of(text: str, file: Path) -> Position:
+    return Position(file, text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
 def _position(file: Path, mark: Any) -> Position:  # noqa: ANN401 - libyaml's and PyYAML's marks share no type
