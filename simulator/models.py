@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from decimal import Decimal
 
 from simulator import shapes
 
 REGISTERS_PER_VALUE = 2
 FILLER = 0xFFFF
 """Stands between the quantities that a map carries: who decodes it by mistake gets no number."""
-DIGITS = 6
-"""How finely a meter measures. Single precision carries six significant digits without doubt (C's FLT_DIG)."""
+MOST_DIGITS = 9
+"""So many significant digits tell any two numbers of single precision apart (C's FLT_DECIMAL_DIG)."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,18 @@ class Model:
         """Number of registers from the first to the last."""
         return max(self.addresses.values()) + REGISTERS_PER_VALUE - self.first
 
+    def carried(self, device: str, quantity: str, at_ms: int) -> float:
+        """What the registers carry at a Unix time in ms, in the meter's own unit; Wh are counted whole."""
+        value = shapes.value(device, quantity, at_ms)
+        return to_float32(round(value * 1000) if self._is_wh(quantity) else value)
+
     def truth(self, device: str, quantity: str, at_ms: int) -> float:
-        """What the meter shows on its display, and a correct decoder must make of the registers, to the digit.
+        """What a correct decoder must make of the registers, to the digit, in the quantity's unit.
 
         It is not what a float32 happens to become as a float64: 230.1, not 230.10000610351562.
         """
-        return float(f"{shapes.value(device, quantity, at_ms):.{DIGITS}g}")
-
-    def carried(self, device: str, quantity: str, at_ms: int) -> float:
-        """What the registers carry at a Unix time in ms, in the meter's own unit."""
-        value = self.truth(device, quantity, at_ms)
-        return to_float32(float(f"{value * 1000:.{DIGITS}g}") if self._is_wh(quantity) else value)
+        meant = meaning(self.carried(device, quantity, at_ms))
+        return float(meant / 1000 if self._is_wh(quantity) else meant)
 
     def registers(self, device: str, at_ms: int) -> list[int]:
         """The whole map from `first` on, as it stands at a Unix time in ms."""
@@ -67,6 +69,23 @@ class Model:
 def to_float32(value: float) -> float:
     """Round to the nearest number that single precision can carry."""
     return float(struct.unpack(">f", struct.pack(">f", value))[0])
+
+
+def meaning(carried: float) -> Decimal:
+    """The decimal with the fewest digits among those that single precision rounds to a number; of two, the nearest.
+
+    Found between the middles to the number's neighbours, so otherwise than a decoder would find it; a middle
+    itself is rounded to the even one of the two (IEEE 754). For numbers above zero.
+    """
+    exact = Decimal(carried)
+    (bits,) = struct.unpack(">I", struct.pack(">f", carried))
+    below, above = (Decimal(*struct.unpack(">f", struct.pack(">I", bits + step))) for step in (-1, 1))
+    low, high = (below + exact) / 2, (exact + above) / 2
+    for digits in range(1, MOST_DIGITS):
+        candidate = Decimal(f"{exact:.{digits}g}")
+        if low < candidate < high or (bits % 2 == 0 and candidate in {low, high}):
+            return candidate
+    return Decimal(f"{exact:.{MOST_DIGITS}g}")
 
 
 SDM630 = Model(

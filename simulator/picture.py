@@ -15,6 +15,7 @@ from rich.text import Text
 
 from simulator import town
 from simulator.devices import now_ms
+from simulator.town_files import TOWN
 from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def _title(progress: Progress) -> Table:
     line.add_column(justify="right")
     minutes, seconds = divmod(int(progress.elapsed_s), 60)
     line.add_row(
-        Text("Messnetz: the demo town", style="bold"), Text(f"{minutes}:{seconds:02} min   Ctrl-C ends", style="dim")
+        Text(f"Messnetz: the demo town {TOWN['name']}", style="bold"),
+        Text(f"{minutes}:{seconds:02} min   Ctrl-C ends", style="dim"),
     )
     return line
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MESSNETZ = (sys.executable, "-m", "messnetz")
 KILL_AFTER_S = 5.0
 SHOWN_LINES = 12
-LINE_BYTES = 1 << 20
+LINE_BYTES = 1 << 16
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 

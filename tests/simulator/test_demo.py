@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,16 @@ def read_until(demo: subprocess.Popen[str], text: str) -> str:
         if text in line:
             return said
     raise AssertionError(f"it never said {text!r}, but:\n{said}")
+
+
+def read_terminal(terminal: int, pattern: bytes) -> bytes:
+    """What a terminal shows until it matches, or until nobody writes to it any more."""
+    seen = b""
+    deadline = time.monotonic() + DEADLINE_S
+    with suppress(OSError):  # how Linux says that the other end of a pty is closed
+        while not re.search(pattern, seen) and time.monotonic() < deadline:
+            seen += os.read(terminal, 65536)
+    return seen
 
 
 def processes_of(directory: Path) -> dict[int, str]:
@@ -185,13 +195,9 @@ def test_on_a_terminal_the_demo_is_a_picture_and_ends_with_its_account() -> None
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     with subprocess.Popen(DEMO, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as demo:
         os.close(theirs)
-        seen = b""
-        deadline = time.monotonic() + DEADLINE_S
-        while not re.search(rb"school-gym .* W +.* V +.* kWh", seen) and time.monotonic() < deadline:
-            seen += os.read(ours, 65536)
+        seen = read_terminal(ours, rb"school-gym .* W +.* V +.* kWh")
         demo.send_signal(signal.SIGINT)
-        while b"Every reading arrived once" not in seen and time.monotonic() < deadline:
-            seen += os.read(ours, 65536)
+        seen += read_terminal(ours, rb"Every reading arrived once")
         assert demo.wait(DEADLINE_S) == 0
     os.close(ours)
     enter, leave = b"\x1b[?1049h", b"\x1b[?1049l"

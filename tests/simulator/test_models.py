@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import struct
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import shapes, town
-from simulator.models import B23, FILLER, SDM630, Model, to_float32
+from simulator.models import B23, FILLER, SDM630, Model, meaning, to_float32
 from wire import profile
 from wire.vocabulary import quantities
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 MODELS = pytest.mark.parametrize("model", [SDM630, B23], ids=lambda model: model.profile)
 TIMES_MS = st.integers(min_value=1_767_225_600_000, max_value=4_000_000_000_000)
@@ -45,16 +49,61 @@ def test_registers_between_the_quantities_are_no_numbers(model: Model) -> None:
     assert {registers[index] for index in range(model.size) if index not in used} == {FILLER}
 
 
-@MODELS
-def test_the_truth_is_what_the_display_shows(model: Model) -> None:
-    """Six significant digits of the quantity's value, and the registers carry the float32 next to it."""
-    for quantity in model.addresses:
-        truth = model.truth("a", quantity, NOON_MS)
-        assert truth == pytest.approx(shapes.value("a", quantity, NOON_MS), rel=1e-5)
-        assert truth == float(f"{truth:.6g}")
-        is_wh = model is B23 and quantity in ENERGIES
-        shown = round(truth * 1000, 6) if is_wh else truth
-        assert model.carried("a", quantity, NOON_MS) == to_float32(shown)
+@pytest.mark.parametrize(
+    ("carried", "meant"),
+    [
+        (230.1, "230.1"),
+        (0.1, "0.1"),
+        (50.0, "50"),
+        (16777216.0, "16777216"),
+        (133772.484375, "133772.48"),
+        (96241856.0, "96241860"),
+        (96241864.0, "96241864"),
+        (1e-3, "0.001"),
+    ],
+)
+def test_a_register_means_the_shortest_decimal_that_it_can_stand_for(carried: float, meant: str) -> None:
+    """Not the digits that its way into double precision adds."""
+    assert float(meaning(to_float32(carried))) == float(meant)
+
+
+@given(carried=st.floats(min_value=2.0**-20, max_value=2.0**40, width=32))
+def test_what_a_register_means_is_what_it_carries(carried: float) -> None:
+    """Nothing is rounded away: single precision takes the decimal back to the same number."""
+    assert to_float32(float(meaning(carried))) == carried
+
+
+@given(
+    display=st.decimals(min_value="0.001", max_value="999999", places=3).filter(
+        lambda d: len(d.normalize().as_tuple().digits) <= 6
+    )
+)
+def test_what_a_display_shows_in_six_digits_survives(display: Decimal) -> None:
+    """As C promises of single precision (FLT_DIG)."""
+    assert meaning(to_float32(float(display))) == display
+
+
+@pytest.mark.parametrize("quantity", [*ENERGIES, "voltage/L1"])
+def test_the_sdm630_tells_all_in_the_unit_of_the_quantity(quantity: str) -> None:
+    """Its truth is what its registers mean."""
+    carried = to_float32(shapes.value("a", quantity, NOON_MS))
+    assert SDM630.carried("a", quantity, NOON_MS) == carried
+    assert SDM630.truth("a", quantity, NOON_MS) == float(meaning(carried))
+
+
+@pytest.mark.parametrize("energy", ENERGIES)
+def test_the_b23_tells_energy_in_wh(energy: str) -> None:
+    """Its truth is a thousandth of what its registers mean."""
+    watt_hours = to_float32(round(shapes.value("a", energy, NOON_MS) * 1000))
+    assert B23.carried("a", energy, NOON_MS) == watt_hours
+    assert B23.truth("a", energy, NOON_MS) == float(meaning(watt_hours) / 1000)
+    assert B23.truth("a", energy, NOON_MS) == pytest.approx(shapes.value("a", energy, NOON_MS), rel=1e-6)
+
+
+def test_the_b23_tells_all_else_in_the_unit_of_the_quantity() -> None:
+    """Only energy is scaled."""
+    carried = B23.carried("a", "voltage/L1", NOON_MS)
+    assert B23.truth("a", "voltage/L1", NOON_MS) == float(meaning(carried))
 
 
 @given(at_ms=TIMES_MS)
