@@ -132,8 +132,8 @@ def check(directory: Path) -> None:
             config.load(file)
         except ConfigError as error:
             errors.setdefault(error.at.file, error)
-    for error in errors.values():
-        click.echo(str(error), err=True)
+    for wrong in errors.values():
+        click.echo(str(wrong), err=True)
     if errors:
         raise SystemExit(2)
     click.echo(summary)

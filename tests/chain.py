@@ -16,13 +16,14 @@ import msgspec
 
 from gateway import status
 from gateway.spool import Spool
-from servers import Server
 from simulator import servers as field
 from simulator import town
 from simulator.account import Account, GatewayStatus, Stored, Witness, settle
 from simulator.devices import Journal, now_ms
 from simulator.town_files import GATEWAY, TownFiles
 from wire import batch as wire_batch
+
+from servers import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

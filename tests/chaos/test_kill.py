@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chain import Chain
 from simulator import town
+
+from chain import Chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,19 +6,20 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from cloud.stores.config import EmbeddedConfig, StoreConfig
 
-import towns
 from base.errors import MessnetzError, PermanentError, TransientError
 from base.mqtt import MqttConfig
 from cloud import registry, town
 from cloud.collector import Collector
 from cloud.config import CollectorFile
 from cloud.inbox import Arrival
+from cloud.stores.config import EmbeddedConfig, StoreConfig
 from cloud.stores.interface import RejectedPointsError
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
 from wire.readings import Reading, Sample
+
+import towns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import towns
 from cloud import registry, town
 from cloud.routing import route
 from wire.readings import Flag, Reading, Sample
+
+import towns
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import towns
 from base.errors import ConfigError, TransientError
 from cloud import registry, town
+
+import towns
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chain import Field
 from simulator import town
 from simulator.devices import Journal
+
+from chain import Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ import pytest
 from cloud.stores.embedded import EmbeddedStore
 from cloud.stores.influx1 import Influx1Store
 from cloud.stores.influx2 import Influx2Store
+
 from http_doubles import Influx2Double, ScriptedServer
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloud.stores.interface import Store
+
     from servers import Influx1, Influx2
 
 KINDS = [
