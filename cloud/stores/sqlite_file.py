@@ -25,7 +25,7 @@ LOCK_POLL_S = 0.01
 
 _FOR_A_PERSON = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
 class SqliteFile:
@@ -66,16 +66,8 @@ class SqliteFile:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write: what is done inside is on disk when this ends, or else nothing of it is."""
-        with self._turn, self._translated(), self._exclusive():
-            connection = self._open_connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._turn, self._translated(), self._exclusive(), self._begun() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close the file. The last to close it writes the WAL back, so it waits for a writer."""
@@ -100,19 +92,34 @@ class SqliteFile:
         """Make the tables in a new file; leave one with tables of ours as it is."""
         if self._version() == 0:
             with self._exclusive():
-                self._open_connection().execute("PRAGMA journal_mode = WAL")
-            with self.transaction() as connection:
                 if self._version() == 0:  # still: another process may have been quicker
-                    if self.select("SELECT 1 FROM sqlite_master"):
-                        raise PermanentError(f"{self._path} is a database, but none of ours")
-                    for statement in schema.split(";"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {version}")
+                    self._make(schema, version)
         if self._version() > version:
             raise PermanentError(f"{self._path} was written by a newer release of Messnetz")
 
+    def _make(self, schema: str, version: int) -> None:
+        if self.select("SELECT 1 FROM sqlite_master"):
+            raise PermanentError(f"{self._path} is a database, but none of ours")
+        self._open_connection().execute("PRAGMA journal_mode = WAL")
+        with self._begun() as connection:
+            for statement in schema.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version}")
+
     def _version(self) -> int:
         return int(self.select("PRAGMA user_version")[0][0])
+
+    @contextmanager
+    def _begun(self) -> Iterator[sqlite3.Connection]:
+        connection = self._open_connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
