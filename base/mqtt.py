@@ -11,7 +11,7 @@ import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import msgspec
 import paho.mqtt.client as paho
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
 logger = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 CONNECT_TIMEOUT_S = 10.0
+WATCH_INTERVAL_S = 5.0
 UNSUPPORTED_VERSION = (0x01, 0x84)  # CONNACK of MQTT 3.1.1, of MQTT 5
 
 
@@ -109,25 +111,31 @@ class Connection:
         self._stopping = threading.Event()
         self._accepted = False
         self._reason = ""
+        self._network = threading.current_thread()  # paho's, once it has spoken
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
 
     @staticmethod
     def _tls_context(config: TlsConfig) -> ssl.SSLContext:
+        for file in (config.ca, config.certificate, config.key):
+            try:
+                Path(file).read_bytes()
+            except OSError as error:
+                raise ConfigError(Position(Path(file)), f"no readable file ({error.strerror})", "a PEM file") from error
         try:
             context = ssl.create_default_context(cafile=config.ca)
+        except ssl.SSLError as error:
+            raise ConfigError(Position(Path(config.ca)), "no certificates", "those of the CA (PEM)") from error
+        try:
             context.load_cert_chain(config.certificate, config.key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                Position(Path(config.certificate)),
-                f"certificates that do not load ({error})",
-                "PEM files that match",
-            ) from error
+        except ssl.SSLError as error:
+            found = f"a certificate that does not load with {config.key} ({error.reason or error})"
+            raise ConfigError(Position(Path(config.certificate)), found, "a certificate and its key (PEM)") from error
         return context
 
     @property
     def is_connected(self) -> bool:
         """Whether the broker has accepted us and our subscriptions."""
-        return self._ready.is_set()
+        return self._ready.is_set() and not self._lost.is_set()
 
     def start(self) -> None:
         """Begin to connect; never blocks."""
@@ -146,16 +154,18 @@ class Connection:
         Returns: False where there is no connection; the message is then not kept.
         """
         client = self._client
-        if client is None or not self._ready.is_set():
+        if client is None or not self.is_connected:
             return False
         return client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _run(self) -> None:
         host, port = self._config.endpoint()
         backoff = Backoff(f"broker {host}:{port}", logger, first_s=0.5, cap_s=30.0)
-        while not self._stopping.is_set():
+        while True:
             self._lost.clear()
             self._settled.clear()
+            if self._stopping.is_set():  # asked only now: a `stop` before has set what was just cleared
+                return
             self._accepted = False
             self._reason = "no answer to CONNECT"
             client = self._fresh_client()
@@ -167,7 +177,7 @@ class Connection:
             client.loop_start()
             if self._await_acceptance():
                 backoff.succeeded()
-                self._lost.wait()
+                self._await_loss()
             self._close(client)
             if not self._stopping.is_set():
                 self._stopping.wait(backoff.failed(self._reason))
@@ -181,6 +191,13 @@ class Connection:
             is_v5 = self._version == MQTTProtocolVersion.MQTTv5
             self._version = MQTTProtocolVersion.MQTTv311 if is_v5 else MQTTProtocolVersion.MQTTv5
         return False
+
+    def _await_loss(self) -> None:
+        """Wait until the connection is lost, or until paho's thread is, which nobody would tell us."""
+        while not self._lost.wait(WATCH_INTERVAL_S):
+            if not self._network.is_alive():
+                self._reason = "the broker sent what paho cannot read"
+                return
 
     def _fresh_client(self) -> paho.Client:
         is_v5 = self._version == MQTTProtocolVersion.MQTTv5
@@ -213,6 +230,7 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        self._network = threading.current_thread()
         if reason.is_failure:
             self._accepted = reason.value not in UNSUPPORTED_VERSION
             self._reason = f"refused: {reason}"
@@ -243,7 +261,7 @@ class Connection:
     def _announce(self) -> None:
         self._ready.set()
         self._settled.set()
-        self._handlers.connected()
+        self._tell(self._handlers.connected)
 
     def _give_up(self) -> None:
         self._lost.set()
@@ -257,18 +275,25 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        if self._accepted:
+        if self._accepted and not self._lost.is_set():  # else it is we who hang up, and the reason is known
             self._reason = f"connection lost: {reason}"
         self._give_up()
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401
-        self._handlers.message(message.topic, bytes(message.payload), message.retain)
+        self._tell(self._handlers.message, message.topic, bytes(message.payload), message.retain)
+
+    def _tell(self, handler: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call a handler. A fault in it is logged with its trace; it must not end the thread that it runs on."""
+        try:
+            handler(*args, **kwargs)
+        except Exception:
+            logger.exception("internal error in a handler of %s, please report", self._client_id)
 
     def _close(self, client: paho.Client) -> None:
-        was_ready = self._ready.is_set()
-        self._ready.clear()
         self._client = None
         client.disconnect()
         client.loop_stop()
+        was_ready = self._ready.is_set()  # asked only now: until its thread has ended, paho may still make us ready
+        self._ready.clear()
         if was_ready:
-            self._handlers.disconnected(self._reason)
+            self._tell(self._handlers.disconnected, self._reason)
