@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 def http_answer(status: int, body: str = "", **headers: str) -> bytes:
     """Write a whole HTTP answer; `Retry_After` becomes the header Retry-After."""
-    lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body.encode())}"]
+    lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body.encode())}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
