@@ -58,7 +58,7 @@ def demo(
 
     Leaves with 0 where every reading that the meters made is in the store once, as it was; else with 1.
     """
-    is_live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not as_json
+    is_live = _can_draw() and not as_json
     view = _view(is_live=is_live or svg is not None, as_json=as_json, svg=svg)
     if seconds is None and not is_live:
         seconds = PLAIN_SECONDS
@@ -72,6 +72,11 @@ def demo(
     if as_json:
         click.echo(msgspec.json.encode(account))
     return 0 if account.is_clean else 1
+
+
+def _can_draw() -> bool:
+    """Whether stdout is a terminal that shows a picture made of lines and arrows."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and sys.stdout.encoding.lower() == "utf-8"
 
 
 def _view(*, is_live: bool, as_json: bool, svg: Path | None) -> View:

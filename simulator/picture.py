@@ -98,7 +98,7 @@ def _way(progress: Progress) -> Text:
     parts = [f"│{part:^{inner}}│" for _, part, _, _ in stages]
     labels = [f"{label:^{BOX_WIDTH}}" for _, _, label, _ in stages]
     numbers = ["" if number is None else _grouped(number) for _, _, _, number in stages]
-    text = Text()
+    text = Text(no_wrap=True, overflow="crop")
     text.append(gap.join([f"╭{'─' * inner}╮"] * len(stages)) + "\n", style="cyan")
     text.append(arrow.join(names) + "\n", style="cyan")
     text.append(gap.join(parts) + "\n", style="cyan")
