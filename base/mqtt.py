@@ -76,6 +76,7 @@ class Handlers:
 
     connected: Callable[[], None]
     disconnected: Callable[[str], None]
+    """The reason; not called for `stop`."""
     message: Callable[[str, bytes, bool], None]
     """Topic, payload, and whether it was retained."""
 
@@ -295,5 +296,5 @@ class Connection:
         client.loop_stop()
         was_ready = self._ready.is_set()  # asked only now: until its thread has ended, paho may still make us ready
         self._ready.clear()
-        if was_ready:
+        if was_ready and not self._stopping.is_set():  # who asked us to stop need not be told
             self._tell(self._handlers.disconnected, self._reason)

@@ -72,12 +72,15 @@ def to_float32(value: float) -> float:
 
 
 def meaning(carried: float) -> Decimal:
-    """The decimal with the fewest digits among those that single precision rounds to a number; of two, the nearest.
+    """What a meter means by a number that single precision carries.
 
-    Found between the middles to the number's neighbours, so otherwise than a decoder would find it; a middle
-    itself is rounded to the even one of the two (IEEE 754). For numbers above zero.
+    A whole number itself; else the decimal with the fewest digits among those that single precision rounds to the
+    number; of two, the nearest. Found between the middles to the number's neighbours, so otherwise than a decoder
+    would find it; a middle itself is rounded to the even one of the two (IEEE 754). For numbers above zero.
     """
     exact = Decimal(carried)
+    if exact == exact.to_integral_value():
+        return exact
     (bits,) = struct.unpack(">I", struct.pack(">f", carried))
     below, above = (Decimal(*struct.unpack(">f", struct.pack(">I", bits + step))) for step in (-1, 1))
     low, high = (below + exact) / 2, (exact + above) / 2

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import hypothesis
 import pytest
 
 from servers import Influx1, Influx2, Mosquitto, Server
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parent.parent
+
+hypothesis.settings.register_profile("messnetz", deadline=None)  # no test is timed: machines differ
+hypothesis.settings.load_profile("messnetz")
 
 S = TypeVar("S", bound=Server)
 

@@ -34,9 +34,9 @@ def width(kind: Type) -> int:
 def decoder(kind: Type, word_order: WordOrder, scale: float) -> Callable[[Sequence[int]], float | None]:
     """Build the function that turns a value's registers into the value, None where they hold none (NaN, infinity).
 
-    A float32 becomes the shortest decimal that is the same float32: what the maker's firmware meant, and what
-    its display shows, not 230.10000610351562. Where 1/scale is whole, it is divided by, so that 2301 with a
-    scale of 0.1 is 230.1 and not 230.10000000000002.
+    A float32 that is no whole number becomes the shortest decimal that is the same float32: what the maker's
+    firmware meant, and what its display shows, not 230.10000610351562. Where 1/scale is whole, it is divided by, so
+    that 2301 with a scale of 0.1 is 230.1 and not 230.10000000000002.
     """
     form = _FORMATS[kind]
     words = struct.Struct(f">{form.size // 2}H")
@@ -58,7 +58,9 @@ def decoder(kind: Type, word_order: WordOrder, scale: float) -> Callable[[Sequen
 
 
 def _shortest(value: float, data: bytes) -> float:
-    """Return the shortest decimal that is the same float32; nine digits always suffice."""
+    """Return the shortest decimal that is the same float32; nine digits always suffice. A whole number stays."""
+    if value.is_integer():
+        return value
     for digits in range(6, 9):
         candidate = float(f"{value:.{digits}g}")
         try:

@@ -18,6 +18,7 @@ WORDS: list[tuple[Type, WordOrder, float, list[int], float | None]] = [
     ("uint32", "little", 1, [0x0001, 0x8000], 2147483649.0),
     ("float32", "big", 1, [0x4366, 0x3333], 230.2),
     ("float32", "little", 1, [0x3333, 0x4366], 230.2),
+    ("float32", "big", 0.001, list(struct.unpack(">HH", struct.pack(">f", 96241856.0))), 96241.856),
     ("float32", "big", 1, [0x7FC0, 0x0000], None),
     ("float32", "big", 1, [0x7F80, 0x0000], None),
     ("float64", "big", 0.001, list(struct.unpack(">4H", struct.pack(">d", 12345.678))), 12.345678),
