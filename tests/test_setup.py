@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 TOOLS = [
     "sh",
     "echo",
-"env",
+    "env",
     "cat",
     "mktemp",
     "rm",
@@ -229,7 +229,7 @@ def test_a_policy_of_the_machine_stays(machine: Machine) -> None:
 def test_a_stale_list_of_packages_is_refreshed(machine: Machine) -> None:
     """Only where the installation fails without."""
     as_root(machine)
-    machine.has("apt-get", f"{APT}; case $* in *" install "*) [ -e updated ] ;; *) : >updated ;; esac")
+    machine.has("apt-get", f'{APT}; case $* in *" install "*) [ -e updated ] ;; *) : >updated ;; esac')
     done = machine.run("tests/install-services")
     assert done.returncode == 0
     assert [line.split()[-1] for line in apt_log(machine).splitlines()] == ["openssl", "update", "openssl"]
