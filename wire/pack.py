@@ -120,13 +120,12 @@ def _plain_samples(records: list[_Plain]) -> Iterator[Sample]:
 
 
 def _plain_base(record: _Plain) -> tuple[str, int]:
-    base, time_ms = record.bn or "", round(record.bt * 1000)
-    if base[-1:] != "/" or not is_id(base[:-1]) or not EARLIEST_MS <= time_ms <= MAX_TIME_MS:
+    base, time_s = record.bn or "", record.bt
+    if base[-1:] != "/" or not is_id(base[:-1]) or not senml.RELATIVE_BELOW_S <= time_s <= MAX_TIME_MS / 1000:
         raise _NotPlainError
-    return base[:-1], time_ms
+    return base[:-1], round(time_s * 1000)
 
 
-EARLIEST_MS = senml.RELATIVE_BELOW_S * 1000
 _time_of = attrgetter("measured_at_ms")
 
 
