@@ -55,6 +55,17 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retrieved: Day
 
 
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a profile leaves to the place where its device is mounted, such as a current transformer's ratio."""
+
+    label: Label
+    unit: str | None = None
+    default: float | None = None
+    """Required in the device's entry where there is none."""
+    minimum: float
+    maximum: float
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The public half. Unknown keys are the protocol half's, and are checked where that is read."""
 
@@ -67,6 +78,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     readings: Annotated[list[str], msgspec.Meta(min_length=1)]
     """`<quantity>` or `<quantity>/<channel>`, as on the wire."""
     channels: dict[ChannelName, Channel] = {}
+    parameters: dict[str, Parameter] = {}
     sources: Annotated[list[Source], msgspec.Meta(min_length=1)]
     caveats: list[str] = []
 

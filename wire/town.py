@@ -25,6 +25,8 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     site: Id
     interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] | None = None
     """Seconds between samples; the profile's unless set."""
+    parameters: dict[str, float] = {}
+    """What the profile leaves to the place: its `parameters` say which there are."""
     privacy: Literal["public", "internal"] = "internal"
     """`public` devices may appear on the public page one by one."""
     since: Day | None = None

@@ -47,14 +47,14 @@ def test_settings_come_from_the_profile() -> None:
 
 def test_one_request_reads_an_sdm630() -> None:
     """The profile's gap lets all sixteen values come with one request."""
-    assert len(_plan(GOOD).devices[0].model.requests) == 1
+    assert len(_plan(GOOD).devices[0].model.requests()) == 1
 
 
 BROKEN = [
     ("serial: /dev/ttyUSB0", "tcp: a b", (3, 8), "'a b'", "HOST:PORT"),
     ("serial: /dev/ttyUSB0", "tcp: host:99999", (3, 8), "'host:99999'", "HOST:PORT"),
-    ("serial: /dev/ttyUSB0", "tcp: host\n  serial: /dev/x", (1, 3), "both", "one of them"),
-    ("  serial: /dev/ttyUSB0\n", "", (1, 3), "neither", "one of them"),
+    ("serial: /dev/ttyUSB0", "tcp: host\n  serial: /dev/x", (1, 3), "'tcp' and 'serial'", "one of"),
+    ("  serial: /dev/ttyUSB0\n", "", (1, 3), "no line", "one of"),
     ("serial: /dev/ttyUSB0", "tcp: host\n  parity: N", (4, 11), "beside 'tcp'", "'serial' only"),
     ("driver: modbus", "driver: modbuzz", (2, 11), "'modbuzz'", "modbus"),
     ("unit: 2}", "unit: 1}", (6, 59), "which 'main' has", "of its own"),

@@ -10,31 +10,43 @@ import pytest
 from base import strict_yaml
 from base.errors import ConfigError, PermanentError
 from edge.modbus import profile as profiles
+from edge.parameters import check
 from wire import profile as public
 
 CASES = Path(profiles.__file__).parent / "cases"
 
 
-def _case(folder: Path) -> tuple[str, dict[int, int]]:
+def _case(folder: Path) -> tuple[str, dict[str, float], dict[str, int]]:
     given = json.loads((folder / "input.json").read_text())
-    return given["profile"], {int(address, 0): word for address, word in given["registers"].items()}
+    return given["profile"], given.get("parameters", {}), given["registers"]
+
+
+def _registers(given: dict[str, int], function_code: int) -> dict[tuple[int, int], int]:
+    """Read the addresses of a case: of the profile's function code, or `CODE:ADDRESS`."""
+    words = {}
+    for key, word in given.items():
+        code, _, address = key.rpartition(":")
+        words[int(code or function_code), int(address, 0)] = word
+    return words
 
 
 @pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: str(folder.name))
 def test_case(folder: Path) -> None:
     """A register dump becomes exactly the expected readings, or exactly the expected error."""
-    profile, registers = _case(folder)
+    name, parameters, given = _case(folder)
     expected, error = folder / "expected.json", folder / "error.txt"
     assert expected.exists() != error.exists(), "a case has either expected.json or error.txt"
-    model = profiles.load(profile)
+    profile = profiles.load(name)
+    model = profiles.compile_model(profile, check(parameters, profile.parameters))
+    registers = _registers(given, profile.modbus.function_code)
     if error.exists():
         with pytest.raises(PermanentError) as caught:
-            model.decode(registers)
+            profiles.decode_dump(model, registers)
         assert str(caught.value) == error.read_text().strip()
         return
     decoded = [
         {"quantity": r.quantity, "channel": r.channel, "value": r.value, "unit": r.unit}
-        for r in model.decode(registers)
+        for r in profiles.decode_dump(model, registers)
     ]
     assert decoded == json.loads(expected.read_text())
 
@@ -48,9 +60,11 @@ def test_every_profile_has_a_case(name: str) -> None:
 @pytest.mark.parametrize("name", public.names())
 def test_every_profile_compiles(name: str) -> None:
     """Both halves of every profile agree, and its requests keep within its limits."""
-    model = profiles.load(name)
-    assert {field.reading.name for field in model.fields} == set(model.profile.readings)
-    assert all(request.count <= model.profile.modbus.max_registers for request in model.requests)
+    profile = profiles.load(name)
+    parameters = {key: parameter.default or parameter.minimum or 1.0 for key, parameter in profile.parameters.items()}
+    model = profiles.compile_model(profile, parameters)
+    assert {field.name for field in model.fields} | set(profile.modbus.computed) == set(profile.readings)
+    assert all(request.count <= profile.modbus.max_registers for request in model.requests())
 
 
 BROKEN = [
@@ -74,10 +88,8 @@ def test_a_broken_profile_names_line_and_remedy(
     file.parent.mkdir()
     file.write_text(text.replace(old, new))
     monkeypatch.setattr(public, "load_document", lambda _name: strict_yaml.load(file))
-    profiles.load.cache_clear()
     with pytest.raises(ConfigError) as caught:
         profiles.load("eastron/sdm630")
-    profiles.load.cache_clear()
     assert caught.value.at.file == file
     assert caught.value.at.line > 1
     assert found in caught.value.found

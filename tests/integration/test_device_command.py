@@ -83,7 +83,7 @@ def test_a_device_that_refuses_is_said(meters: Field) -> None:
 
 WRONG = [
     (["read", "eastron/sdm631", "--tcp", "127.0.0.1"], "no profile 'eastron/sdm631'"),
-    (["read", "eastron/sdm630"], "either --tcp HOST:PORT or --serial PORT"),
+    (["read", "eastron/sdm630"], "one of --tcp HOST:PORT"),
     (["read", "eastron/sdm630", "--tcp", "a b"], "not HOST or HOST:PORT"),
     (["read", "eastron/sdm630", "--tcp", "h", "--unit", "300"], "300"),
     (["decode", "eastron/sdm630", "--registers", "missing.json"], "missing.json:1:1"),
