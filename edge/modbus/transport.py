@@ -1,7 +1,7 @@
 """The one module that touches pymodbus: requests out, registers back, its errors translated.
 
 A late reply is never taken for the answer to another question. Modbus TCP numbers its transactions, and after a
-time-out the connection is opened anew. RTU has no numbers: there a unit that owes a reply is first asked for a
+time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first asked for a
 number of registers that it was not asked for since, so that what it owes shows by its length; it answers in turn,
 so whatever it owed has come when this answer has.
 """
@@ -82,6 +82,7 @@ class Transport:
         self.line = line
         self._timeout_s = timeout_s
         self._client: _Client | None = None
+        self._last_number = 0
         self._free_at_s = 0.0
         self._debts: dict[int, _Debt] = {}
         self._has_numbers = isinstance(line, Endpoint) and not line.is_rtu
@@ -102,6 +103,7 @@ class Transport:
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
         if self._client is not None:
+            self._last_number = self._client.ctx.next_tid
             self._client.close()
             self._client = None
 
@@ -166,6 +168,7 @@ class Transport:
         if not connected:
             client.close()
             raise NoAnswerError(f"{self.line}: cannot be opened")
+        client.ctx.next_tid = self._last_number  # a new connection begins at 0 again, and a gateway may mix them up
         self._client = client
         return client
 
