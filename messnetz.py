@@ -123,7 +123,7 @@ def check(directory: Path) -> None:
     try:
         found = towns.check(directory)
         files = list(found.gateways)
-        summary = f"{directory}: {len(files)} gateways, {found.devices} devices, {found.sites} sites: all well"
+        summary = f"{directory}: ok ({len(files)} gateways, {found.devices} devices, {found.sites} sites)"
     except ConfigError as error:
         errors[error.at.file] = error
         files = sorted((directory / "gateways").glob("*.yaml"))

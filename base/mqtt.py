@@ -194,11 +194,11 @@ class Connection:
         return False
 
     def _await_loss(self) -> None:
-        """Wait until the connection is lost, or until paho's thread is, which nobody would tell us."""
+        """Wait until the connection is lost, or paho's thread is: 2.1 ends it over a packet that it cannot read."""
         while not self._lost.wait(WATCH_INTERVAL_S):
             if not self._network.is_alive():
-                self._reason = "the broker sent what paho cannot read"
-                return
+                self._reason = "paho's thread has ended"
+                self._lost.set()
 
     def _fresh_client(self) -> paho.Client:
         is_v5 = self._version == MQTTProtocolVersion.MQTTv5
@@ -281,7 +281,12 @@ class Connection:
         self._give_up()
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401
-        self._tell(self._handlers.message, message.topic, bytes(message.payload), message.retain)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            logger.warning("%s: passed over a message whose topic is no UTF-8", self._client_id)
+            return
+        self._tell(self._handlers.message, topic, bytes(message.payload), message.retain)
 
     def _tell(self, handler: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call a handler. A fault in it is logged with its trace; it must not end the thread that it runs on."""

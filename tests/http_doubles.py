@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -77,7 +78,8 @@ class ScriptedServer:
         if answer is None:
             self._closing.wait(30)
         else:
-            connection.sendall(answer)
+            with contextlib.suppress(OSError):  # who asked may have gone
+                connection.sendall(answer)
 
 
 class Influx2Double(ThreadingHTTPServer):

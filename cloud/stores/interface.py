@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class RejectedPointsError(PermanentError):
     """Some of these points can never be stored; the others may have been. Asked in parts, the store tells which.
 
-    Any other PermanentError of a write is about the store as a whole (credentials, a wrong address): a person
+    Any other PermanentError of a write is about the store as a whole (credentials, a missing right): a person
     must act, and no point is to blame.
     """
 

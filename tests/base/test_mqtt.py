@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import uuid
@@ -13,6 +14,7 @@ from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import paho.mqtt.client as paho
 import pytest
 
 from base import mqtt
@@ -511,21 +513,53 @@ def test_a_broker_that_stops_answering_is_noticed(listen: Callable[..., Ear]) ->
         ear.connection.stop()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_packet_that_cannot_be_read_ends_the_connection_only(
-    listen: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The thread of paho dies of it without a word; the connection is made anew."""
-    monkeypatch.setattr(mqtt, "WATCH_INTERVAL_S", 0.05)
+def send(packet: bytes) -> Callable[[Client], None]:
+    """Take the connection, and send it a packet."""
 
-    def send_garbage(client: Client) -> None:
+    def script(client: Client) -> None:
         client.accept()
-        client.send(b"\x30\x01\x00")  # PUBLISH that ends within the length of its topic
+        client.send(packet)
         client.wait_until_gone()
 
-    with FakeBroker([send_garbage, accept]) as broker:
+    return script
+
+
+UNREADABLE = b"\x30\x01\x00"  # PUBLISH that ends within the length of its topic
+
+
+@pytest.mark.parametrize("packet", [UNREADABLE, b"\xe0\x02\x77\x00", b"\x90\x00", b"\xf0\x00"])
+def test_a_packet_that_cannot_be_read_costs_one_connection(packet: bytes, listen: Callable[..., Ear]) -> None:
+    """It is made anew."""
+    with FakeBroker([send(packet), accept]) as broker:
         ear = listen(broker.port)
         assert [ear.next().what for _ in range(3)] == ["connected", "lost", "connected"]
+        ear.connection.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_network_thread_that_dies_is_noticed(listen: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As paho 2.1's does over a packet that it cannot read, without a word to anybody."""
+
+    def die(_: object) -> None:
+        raise struct.error("bad char in struct format")
+
+    monkeypatch.setattr(paho.Client, "_handle_publish", die)
+    monkeypatch.setattr(mqtt, "WATCH_INTERVAL_S", 0.05)
+    with FakeBroker([send(UNREADABLE), accept]) as broker:
+        ear = listen(broker.port)
+        assert [ear.next() for _ in range(3)] == [
+            Heard("connected"),
+            Heard("lost", "paho's thread has ended"),
+            Heard("connected"),
+        ]
+        ear.connection.stop()
+
+
+def test_a_topic_that_is_no_text_is_passed_over(listen: Callable[..., Ear]) -> None:
+    """The message after it is heard."""
+    with FakeBroker([send(b"\x30\x05\x00\x01\xff\x00x" + b"\x30\x05\x00\x01t\x00y")]) as broker:
+        ear = listen(broker.port, "5")
+        assert [ear.next(), ear.next()] == [Heard("connected"), Heard("message", "t", b"y")]
         ear.connection.stop()
 
 
