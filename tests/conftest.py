@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import hypothesis
 import pytest
-
 from lacking import lacking
+
 from servers import Influx1, Influx2, Mosquitto, Server
 
 if TYPE_CHECKING:

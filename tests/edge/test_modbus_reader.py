@@ -90,7 +90,9 @@ def test_a_gap_that_the_device_refuses_is_found_and_remembered() -> None:
 
 
 @pytest.mark.parametrize("lacking", [0, 2, 7, 100])
-def test_a_value_that_the_device_does_not_have_costs_only_itself(lacking: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_value_that_the_device_does_not_have_costs_only_itself(
+    lacking: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is said once, and never asked for again."""
     device, reader = Device(lacks={lacking}), _reader()
     expected = {name: value for name, value in (ALL | {"frequency": 100.0}).items() if value != lacking}

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rtu_line import Asked, Line, line, refusal, reply
 
 from base.errors import MessnetzError, TransientError
 from edge.modbus import transport as transports
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings
 from edge.modbus.registers import Request
 from edge.modbus.transport import NoAnswerError, RefusedError, Transport
-from rtu_line import Asked, Line, line, refusal, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -100,7 +99,14 @@ def test_what_a_dead_unit_owes_costs_its_bus_mates_nothing() -> None:
     _on_line(play)
 
 
-REFUSALS = [(1, RefusedError), (2, RefusedError), (3, RefusedError), (4, TransientError), (6, TransientError), (11, NoAnswerError)]
+REFUSALS = [
+    (1, RefusedError),
+    (2, RefusedError),
+    (3, RefusedError),
+    (4, TransientError),
+    (6, TransientError),
+    (11, NoAnswerError),
+]
 
 
 @pytest.mark.parametrize(("code", "kind"), REFUSALS)
@@ -218,7 +224,7 @@ def test_a_pulled_adapter_is_found_again(tmp_path: Path) -> None:
     async def play() -> None:
         transport = Transport(_serial(str(port)), TIMEOUT_S)
         with line() as first:
-            os.symlink(first.port, port)
+            port.symlink_to(first.port)
             assert await transport.read(1, REQUEST) == RIGHT
         with pytest.raises(NoAnswerError):
             await transport.read(1, REQUEST)
@@ -226,7 +232,7 @@ def test_a_pulled_adapter_is_found_again(tmp_path: Path) -> None:
         with pytest.raises(NoAnswerError, match=str(port)):
             await transport.read(1, REQUEST)
         with line() as second:
-            os.symlink(second.port, port)
+            port.symlink_to(second.port)
             assert await _read_soon(transport, REQUEST) == RIGHT
         transport.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +16,9 @@ from gateway.poller import Poller
 from simulator import servers
 from simulator.devices import Journal, Meter
 from simulator.models import SDM630
-from wire.readings import Sample
+
+if TYPE_CHECKING:
+    from wire.readings import Sample
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 import libmodbus_server
-from edge.modbus import profile as profiles
+import pytest
 from lacking import lacking
+
+from edge.modbus import profile as profiles
 from simulator import servers
 
 if TYPE_CHECKING:
