@@ -1,9 +1,9 @@
 """The one module that touches pymodbus: requests out, registers back, its errors translated.
 
 A late reply is never taken for the answer to another question. Modbus TCP numbers its transactions, and after a
-time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first asked for a
-number of registers that it was not asked for since, so that what it owes shows by its length; it answers in turn,
-so whatever it owed has come when this answer has.
+time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first
+asked for a number of registers that it was not asked for since, so that what it owes shows by its length; it answers
+in turn, so whatever it owed has come when this answer has.
 """
 
 from __future__ import annotations
