@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Value: TypeAlias = float | str | bool
@@ -15,6 +15,14 @@ class Series:
 
     measurement: str
     tags: tuple[tuple[str, str], ...]
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute the hash once: a series is looked up with every one of its points."""
+        object.__setattr__(self, "_hash", hash((self.measurement, self.tags)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def of(cls, measurement: str, **tags: str) -> Series:

@@ -58,11 +58,11 @@ class Slot:
 
 @dataclass(frozen=True)
 class Placement:
-    """One device from one time on: whose it is, and where its readings go (by their name on the wire)."""
+    """One device from one time on: whose it is, and where its readings go (by quantity and channel)."""
 
     since_ms: int
     gateway: str
-    slots: dict[str, Slot]
+    slots: dict[tuple[str, str], Slot]
 
 
 class Registry:
@@ -127,16 +127,16 @@ def _start_of(day: str) -> int:
 
 def _placement(entry: RegistryEntry, profile: Profile, site: Site) -> Placement:
     tags = {"site": entry.site, "sector": site.sector, "gateway": entry.gateway, "device": entry.device}
-    slots = {name: _slot(name, profile, tags) for name in profile.readings}
+    by_channel = {channel: _series(channel, profile, tags) for channel in ("", *profile.channels)}
+    slots = {}
+    for name in profile.readings:
+        quantity, _, channel = name.partition("/")
+        slots[quantity, channel] = Slot(quantities()[quantity].unit, *by_channel[channel])
     return Placement(_start_of(entry.since), entry.gateway, slots)
 
 
-def _slot(name: str, profile: Profile, tags: dict[str, str]) -> Slot:
-    quantity, _, channel = name.partition("/")
+def _series(channel: str, profile: Profile, tags: dict[str, str]) -> tuple[Series, Series]:
+    """Build the series of one channel, for good and for suspect readings; one object each, however many readings."""
     parts = profile.channels[channel].parts() if channel else ()
     all_tags = {**tags, "channel": channel, **dict(parts)}
-    return Slot(
-        quantities()[quantity].unit,
-        Series.of(profile.measurement, **all_tags),
-        Series.of(f"{profile.measurement}_suspect", **all_tags),
-    )
+    return Series.of(profile.measurement, **all_tags), Series.of(f"{profile.measurement}_suspect", **all_tags)

@@ -39,20 +39,27 @@ def route(gateway: str, number: int, samples: Sequence[Sample], registry: Regist
 
 def _place(sample: Sample, placement: Placement | None, points: list[Point]) -> list[tuple[int, Reading]]:
     """Append the points of one sample; returns the readings that have no place, with their position."""
+    if placement is None:
+        return list(enumerate(sample.readings))
     strangers: list[tuple[int, Reading]] = []
     by_series: dict[Series, Fields] = {}
+    slots = placement.slots
     for position, reading in enumerate(sample.readings):
-        slot = placement.slots.get(reading.name) if placement else None
+        slot = slots.get((reading.quantity, reading.channel))
         if slot is None or slot.unit != reading.unit:
             strangers.append((position, reading))
             continue
-        fields = by_series.setdefault(slot.suspect if is_suspect(reading.flags) else slot.good, {})
-        if reading.quantity in fields:  # a name twice in one sample: the second has no place of its own
+        flags = reading.flags
+        series = slot.suspect if flags and is_suspect(flags) else slot.good
+        fields = by_series.get(series)
+        if fields is None:
+            fields = by_series[series] = {}
+        elif reading.quantity in fields:  # a name twice in one sample: the second has no place of its own
             strangers.append((position, reading))
             continue
         fields[reading.quantity] = reading.value
-        if reading.flags:
-            fields["q"] = float(int(fields.get("q", 0)) | reading.flags)
+        if flags:
+            fields["q"] = float(int(fields.get("q", 0)) | flags)
     time_ns = sample.measured_at_ms * NS_PER_MS
     points.extend(Point(series, time_ns, fields) for series, fields in by_series.items())
     return strangers

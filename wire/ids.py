@@ -9,6 +9,7 @@ import msgspec
 
 # Python's $ also matches before a final line feed; together with this it means the end, as in a JSON Schema.
 END = r"$(?!\n)"
+MAX_ID_CHARS = 63
 ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}" + END
 CHANNEL_PATTERN = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*" + END
 QUANTITY_PATTERN = r"^[a-z][a-z0-9_]{0,62}" + END

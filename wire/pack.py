@@ -7,12 +7,16 @@ decimals, unit, value, and `q_` where flags are set. A time is `round((bt + t) *
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wire import senml
-from wire.bounds import MAX_FLAGS, MAX_PACK_BYTES, MAX_PACK_READINGS, MAX_TIME_MS
+from wire.bounds import MAX_FLAGS, MAX_NAME_BYTES, MAX_PACK_BYTES, MAX_PACK_READINGS, MAX_TIME_MS
 from wire.errors import BadMessageError
-from wire.ids import is_id
+from wire.ids import MAX_ID_CHARS, is_id
 from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
@@ -49,13 +53,93 @@ def _records(samples: Iterable[Sample]) -> Iterator[senml.Record]:
 
 
 def decode(data: bytes) -> list[Sample]:
-    """Read one pack. Consecutive records of one device and time make one sample.
+    """Read one pack. Records of one device and time that follow each other make one sample.
 
     Raises: BadMessageError for what is no pack of ours (relative or missing times, texts as values, no
     device in a name, over a bound); UnsupportedError for a newer version's.
     """
     if len(data) > MAX_PACK_BYTES:
         raise BadMessageError(f"a pack of {len(data)} bytes; at most {MAX_PACK_BYTES}")
+    samples = _decode_plain(data)
+    return _decode_any(data) if samples is None else samples
+
+
+class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A record as `encode` writes it."""
+
+    n: str
+    v: float
+    u: str = ""
+    bn: str | None = None
+    bt: float = 0.0
+    bver: int = senml.KNOWN_VERSION
+    q: int = msgspec.field(default=0, name="q_")
+
+
+_plain = msgspec.json.Decoder(list[_Plain])
+
+
+class _NotPlainError(Exception):
+    """The pack is not written as `encode` writes it; it may still be right."""
+
+
+def _decode_plain(data: bytes) -> list[Sample] | None:
+    """Read a pack that is written as `encode` writes it, at a third of the cost.
+
+    Returns None for any other, be it right or wrong: `_decode_any` reads it, or says what is wrong with it.
+    """
+    try:
+        records = _plain.decode(data)
+        if not records or len(records) > MAX_PACK_READINGS:
+            return None
+        samples = list(_plain_samples(records))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotPlainError):
+        return None
+    if len({(sample.device, sample.measured_at_ms) for sample in samples}) != len(samples):
+        return None  # parts of one sample that do not follow each other
+    samples.sort(key=_time_of)
+    return samples
+
+
+def _plain_samples(records: list[_Plain]) -> Iterator[Sample]:
+    device, time_ms = _plain_base(records[0])
+    readings: list[Reading] = []
+    for record in records:
+        if record.bn is not None and readings:
+            yield Sample(device, time_ms, tuple(readings))
+            readings = []
+            device, time_ms = _plain_base(record)
+        elif record.bt and readings:
+            raise _NotPlainError
+        quantity, channel = _split(record.n)
+        value, flags = record.v, record.q
+        if record.bver != senml.KNOWN_VERSION or value - value != 0.0 or not 0 <= flags <= MAX_FLAGS:
+            raise _NotPlainError
+        readings.append(Reading(quantity, value, record.u, channel, flags))
+    yield Sample(device, time_ms, tuple(readings))
+
+
+def _plain_base(record: _Plain) -> tuple[str, int]:
+    base, time_s = record.bn or "", record.bt
+    if base[-1:] != "/" or not is_id(base[:-1]) or not senml.RELATIVE_BELOW_S <= time_s <= MAX_TIME_MS / 1000:
+        raise _NotPlainError
+    return base[:-1], round(time_s * 1000)
+
+
+_time_of = attrgetter("measured_at_ms")
+
+
+@lru_cache(4096)
+def _split(name: str) -> tuple[str, str]:
+    """Split `<quantity>` or `<quantity>/<channel>`."""
+    quantity, _, channel = name.partition("/")
+    if not quantity or not senml.is_name(name) or len(name) > MAX_NAME_BYTES - MAX_ID_CHARS:
+        raise _NotPlainError
+    return quantity, channel
+
+
+def _decode_any(data: bytes) -> list[Sample]:
+    """Read any pack, record by record."""
     records = senml.decode(data)
     if len(records) > MAX_PACK_READINGS:
         raise BadMessageError(f"a pack of {len(records)} records; at most {MAX_PACK_READINGS}")

@@ -23,7 +23,7 @@ class Flag(IntFlag):
 
 
 KNOWN_FLAGS = 1 | 2 | 4 | 8 | 16 | 32 | 64 | 128 | 512 | 1024
-SUSPECT_FLAGS = Flag.RANGE | Flag.STEP | Flag.STUCK | Flag.TIME_ESTIMATED | Flag.RESET
+SUSPECT_FLAGS = int(Flag.RANGE | Flag.STEP | Flag.STUCK | Flag.TIME_ESTIMATED | Flag.RESET)
 """A reading with one of these never reaches a total: it is stored in `<measurement>_suspect`."""
 
 

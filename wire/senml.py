@@ -27,6 +27,11 @@ RELATIVE_BELOW_S = 2**28
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:./_-]*")
 
 
+def is_name(text: str) -> bool:
+    """Whether a text may be a name (RFC 8428 section 4.5.1), or follow a base name in one."""
+    return _NAME.fullmatch(text) is not None
+
+
 class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """One SenML record; fields as in RFC 8428 section 4.3, `q` is our `q_` (flags, a bit mask)."""
 

@@ -353,7 +353,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert document.at() is not None
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=5))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists, max_leaves=5
+    )
+)
 def test_any_value_fits_or_is_named(value: object) -> None:
     """Whatever is found at a place, the error can say it."""
     text = msgspec.json.encode({"sites": {"a": {"id": "x", "label": value}}})
