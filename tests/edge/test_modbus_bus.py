@@ -10,6 +10,7 @@ from base import strict_yaml
 from base.errors import ConfigError
 from edge.drivers import plan_bus
 from edge.modbus import driver
+from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, parse_endpoint
 from edge.modbus.driver import ModbusPlan
 
@@ -47,7 +48,8 @@ def test_settings_come_from_the_profile() -> None:
 
 def test_one_request_reads_an_sdm630() -> None:
     """The profile's gap lets all sixteen values come with one request."""
-    assert len(_plan(GOOD).devices[0].model.requests()) == 1
+    model = profiles.locate_in(_plan(GOOD).devices[0].model, {})
+    assert len(model.requests()) == 1
 
 
 BROKEN = [
