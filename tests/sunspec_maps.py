@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import sunspec2.device
+from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-
-    from pymodbus.constants import ExcCodes
 
 MARKER = [0x5375, 0x6E53]
 END = [0xFFFF, 0]
@@ -100,8 +99,6 @@ class Server:
         registers: list[int],
         _values: Any,  # noqa: ANN401
     ) -> ExcCodes | None:
-        from pymodbus.constants import ExcCodes  # noqa: PLC0415
-
         self.requests.append((address, count))
         offset = address - self._base
         if count > self._most or offset < 0 or offset + count > len(self.words):

@@ -70,6 +70,8 @@ def find(code: int, wanted: Collection[int], instance: int) -> Generator[Request
         if matching == instance:
             return Found(block, common)
         address = block.address + block.size
+    if not seen:
+        raise SearchError("a SunSpec marker, but no model behind it")
     lack = f"only {matching} of" if matching else "none of"
     raise SearchError(f"the SunSpec models {_numbers(seen)}, but {lack} {_numbers(wanted)}")
 
