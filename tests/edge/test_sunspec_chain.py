@@ -132,8 +132,8 @@ def test_each_meter_of_a_chain_says_what_it_is() -> None:
         compiled = profiles.compile_model(profiles.load("sunspec/meter"), {**METER, "meter_number": number})
         found.append(asyncio.run(DeviceReader("main", 1, compiled).identify(transport))["serial_number"])
     assert found == ["1111", "2222"]
+    compiled = profiles.compile_model(profiles.load("sunspec/meter"), {**METER, "meter_number": 3.0})
     with pytest.raises(PermanentError, match="models 1, 103, 1, 203, 1, 203, but only 2 of 201, "):
-        compiled = profiles.compile_model(profiles.load("sunspec/meter"), {**METER, "meter_number": 3.0})
         asyncio.run(DeviceReader("main", 1, compiled).read(transport))
 
 

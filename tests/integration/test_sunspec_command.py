@@ -60,6 +60,14 @@ def test_a_device_is_found_and_read_to_the_digit(
     }  # fmt: skip
 
 
+def test_a_server_that_takes_short_requests_only_is_read_in_parts() -> None:
+    """Its "illegal data address" on 55 registers is no reason to go without."""
+    server = maps.Server(40000, maps.device(203, maps.METER), most=50)
+    answer = json.loads(_read(server, "sunspec/meter", "--json").stdout)
+    assert [r["value"] for r in answer["readings"]] == list(maps.METER_READINGS.values())
+    assert (40070, 55) in server.requests
+
+
 def test_a_person_reads_identity_and_readings() -> None:
     """What the device is, then what it measures; phases that it does not have are left out."""
     one_phase = {"AphA": 435, "A_SF": -2, "PhVphA": 2314, "V_SF": -1, "W": 1003, "W_SF": 0}
