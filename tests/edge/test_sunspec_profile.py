@@ -123,3 +123,23 @@ def test_a_register_map_does_without_sunspec() -> None:
         for name in ("eastron/sdm630", "sunspec/meter")
     ]
     assert [done.stdout.strip() for done in answers] == ["False", "True"]
+
+
+def _made(kind: str) -> Definition:
+    """Make up a model with one point behind its header."""
+    return Definition({"X": Point("X", kind, 1)}, {"X": 2})
+
+
+def test_no_power_turned_round_is_no_power() -> None:
+    """A sign makes 0 W no -0 W, which a board would show as such."""
+    placed = field("x", Use("X", 1.0, -1, magnitude=False), _made("int16"), Block(9, 100, 1), 3)
+    assert placed is not None
+    assert str(placed.decode({(3, 102): 0})) == "0.0"
+    assert placed.decode({(3, 102): 5}) == -5.0
+
+
+@pytest.mark.parametrize(("address", "is_placed"), [(65533, True), (65534, False)])
+def test_a_block_may_claim_no_register_beyond_the_last(address: int, *, is_placed: bool) -> None:
+    """Register 65535 is the last one; what a length promises behind it is never asked for."""
+    placed = field("x", Use("X", 1.0, 1, magnitude=False), _made("int16"), Block(9, address, 500), 3)
+    assert (placed is not None) == is_placed
