@@ -52,6 +52,15 @@ def test_one_request_reads_an_sdm630() -> None:
     assert len(model.requests()) == 1
 
 
+def test_a_sunspec_device_is_planned_without_a_question_to_it() -> None:
+    """Which models it has is found out when it is first read; what the place must say is checked at the desk."""
+    device = "profile: sunspec/meter, site: school, unit: 2, parameters: {meter_number: 2}"
+    plan = _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device))
+    assert [target.interval_s for target in plan.devices] == [30, 10]
+    with pytest.raises(ConfigError, match="11; expected 1 to 10"):
+        _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device.replace(": 2}", ": 11}")))
+
+
 BROKEN = [
     ("serial: /dev/ttyUSB0", "tcp: a b", (3, 8), "'a b'", "HOST:PORT"),
     ("serial: /dev/ttyUSB0", "tcp: host:99999", (3, 8), "'host:99999'", "HOST:PORT"),

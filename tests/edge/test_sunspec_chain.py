@@ -42,6 +42,7 @@ class Wire:
         self.words = list(words)
         self.most = most
         self.requests = 0
+        self.refusal = 2
         self.alter: Callable[[Request, list[int]], list[int]] = lambda _request, words: words
 
     async def read(self, _unit: int, request: Request, _turnaround_s: float = 0.0) -> list[int]:
@@ -49,7 +50,7 @@ class Wire:
         self.requests += 1
         offset = request.address - self.base
         if offset < 0 or offset + request.count > len(self.words) or request.count > self.most:
-            raise RefusedError("illegal data address", 2)
+            raise RefusedError("refused", self.refusal)
         return self.alter(request, self.words[offset : offset + request.count])
 
 
@@ -108,6 +109,16 @@ def test_a_device_that_moved_away_is_found_anew() -> None:
     wire, device = Wire(40000, maps.device(203, maps.METER)), reader()
     read(device, wire)
     wire.base = 50000
+    assert read(device, wire) == maps.METER_READINGS
+
+
+def test_a_device_that_refuses_otherwise_is_searched_with_the_next_reading() -> None:
+    """Not every device says "illegal data address" where it has nothing any more."""
+    wire, device = Wire(40000, maps.device(203, maps.METER)), reader()
+    read(device, wire)
+    wire.base, wire.refusal = 50000, 3
+    with pytest.raises(RefusedError):
+        read(device, wire)
     assert read(device, wire) == maps.METER_READINGS
 
 
