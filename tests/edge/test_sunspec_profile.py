@@ -86,7 +86,7 @@ def _decoded(kind: str, data: bytes, sf: int | str | None = None, factor: int = 
 
 @pytest.mark.parametrize("kind", sorted(TYPES))
 def test_not_implemented_is_no_value(kind: str) -> None:
-    """Each type's own sentinel, as SunSpec's table has them, and never 0; its neighbour is a value."""
+    """Each type's own sentinel, and never 0; its neighbour is a value."""
     data = bytes.fromhex(NO_VALUES[kind])
     assert _decoded(kind, data) is None
     neighbour = b"\x3f" + bytes(len(data) - 2) + b"\x01"

@@ -1,7 +1,7 @@
 """From a SunSpec point to a value.
 
 A point that is not implemented holds its type's sentinel, and so does one whose value is not known now: no value,
-never 0. Source: SunSpec Device Information Model Specification 1.2, chapter 4 (points), table of types.
+never 0. Source: pysunspec2 1.3.7, mb.py, SUNS_UNIMPL_*.
 """
 
 from __future__ import annotations
