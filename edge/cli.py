@@ -22,7 +22,7 @@ from wire.vocabulary import quantities
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.modbus.profile import Model
+    from edge.modbus.model import Compiled
     from edge.modbus.transport import Line
     from wire.profile import Profile
     from wire.readings import Reading
@@ -157,7 +157,7 @@ def _parameter_values(given: Sequence[str], profile: Profile) -> dict[str, float
 
 
 async def _read_once(
-    line: Line, timeout_s: float, unit: int, model: Model
+    line: Line, timeout_s: float, unit: int, model: Compiled
 ) -> tuple[dict[str, str], tuple[Reading, ...]]:
     from edge.modbus.reader import DeviceReader  # noqa: PLC0415 - pymodbus is loaded when it is first needed
     from edge.modbus.transport import Transport  # noqa: PLC0415

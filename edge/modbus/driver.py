@@ -13,7 +13,7 @@ from edge.modbus.config import ModbusBusConfig, SerialLine, SerialSettings, pars
 if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
     from edge.interface import Bus, BusPlan
-    from edge.modbus.profile import Model
+    from edge.modbus.model import Compiled
     from edge.modbus.transport import Line
 
 LINES = ("tcp", "rtu_over_tcp", "serial")
@@ -21,12 +21,12 @@ LINES = ("tcp", "rtu_over_tcp", "serial")
 
 @dataclass(frozen=True)
 class ModbusTarget:
-    """One device of a bus: its unit id and what its registers mean."""
+    """One device of a bus: its unit id, and its compiled profile."""
 
     id: str
     unit: int
     interval_s: float
-    model: Model
+    model: Compiled
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class ModbusDriver:
                 if getattr(config, setting) is not None:
                     raise document.error((*path, setting), f"{setting!r} beside {key!r}", "it with 'serial' only")
             return endpoint
-        usual = first.model.profile.modbus.settings
+        usual = first.model.half.settings
         settings = SerialSettings(
             config.baud_rate or usual.baud_rate, config.parity or usual.parity, config.stop_bits or usual.stop_bits
         )

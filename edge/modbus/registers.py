@@ -90,6 +90,17 @@ def scaled(value: float, scale: float) -> float:
     return value * scale
 
 
+def power_of_ten(word: int) -> int | None:
+    """Read a scale factor register: -10 to 10; None where it is "not implemented" (0x8000), or nonsense."""
+    power = word - 65536 if word >= 32768 else word
+    return power if -10 <= power <= 10 else None
+
+
+def raised(value: float, power: int) -> float:
+    """Multiply by a power of ten, exactly where that can be: divided by 10, not multiplied by 0.1."""
+    return value * 10.0**power if power >= 0 else value / 10.0**-power
+
+
 def text(words: Words) -> str:
     """Read a string, two characters a register, without what fills it up."""
     return octets(words).split(b"\0", 1)[0].decode("ascii", errors="replace").strip()

@@ -10,6 +10,7 @@ from base import strict_yaml
 from base.errors import ConfigError
 from edge.drivers import plan_bus
 from edge.modbus import driver
+from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, parse_endpoint
 from edge.modbus.driver import ModbusPlan
 
@@ -47,7 +48,17 @@ def test_settings_come_from_the_profile() -> None:
 
 def test_one_request_reads_an_sdm630() -> None:
     """The profile's gap lets all sixteen values come with one request."""
-    assert len(_plan(GOOD).devices[0].model.requests()) == 1
+    model = profiles.locate_in(_plan(GOOD).devices[0].model, {})
+    assert len(model.requests()) == 1
+
+
+def test_a_sunspec_device_is_planned_without_a_question_to_it() -> None:
+    """Which models it has is found out when it is first read; what the place must say is checked at the desk."""
+    device = "profile: sunspec/meter, site: school, unit: 2, parameters: {meter_number: 2}"
+    plan = _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device))
+    assert [target.interval_s for target in plan.devices] == [30, 10]
+    with pytest.raises(ConfigError, match="11; expected 1 to 10"):
+        _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device.replace(": 2}", ": 11}")))
 
 
 BROKEN = [
