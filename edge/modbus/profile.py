@@ -10,7 +10,7 @@ import msgspec
 
 from base.errors import ConfigError, PermanentError
 from edge.modbus.config import SerialSettings
-from edge.modbus.registers import Order, Request, Type, bit_field, coalesce, number, scaled, text, width
+from edge.modbus.registers import Order, Request, Type, bit_field, coalesce, number, scaled, text, tidy, width
 from wire import profile as public
 from wire.readings import Reading
 from wire.vocabulary import quantities
@@ -245,6 +245,7 @@ def _field(name: str, register: Register, half: ModbusHalf, parameters: Mapping[
     factor = parameters[register.multiply_by] if register.multiply_by else 1.0
     divisor = parameters[register.divide_by] if register.divide_by else 1.0
     exponent = _exponent(code, register.scale_register)
+    as_it_stands = exponent is None and (register.scale, factor, divisor, register.offset) == (1.0, 1.0, 1.0, 0.0)
 
     def decode(registers: Registers) -> float | None:
         value = raw([registers[key] for key in keys])
@@ -257,8 +258,10 @@ def _field(name: str, register: Register, half: ModbusHalf, parameters: Mapping[
             if power is None:
                 return None
             value = value * 10**power if power >= 0 else value / 10**-power
+        if as_it_stands:
+            return value
         value = scaled(value, register.scale) * factor / divisor + register.offset
-        return value if math.isfinite(value) else None
+        return tidy(value) if math.isfinite(value) else None
 
     spans = (span,) if register.scale_register is None else (span, Request(code, register.scale_register, 1))
     return Field(name, spans, decode)

@@ -90,6 +90,14 @@ def scaled(value: float, scale: float) -> float:
     return value * scale
 
 
+def tidy(value: float) -> float:
+    """Drop the digits that binary arithmetic added: 12.3456 kW are 12345.6 W and not 12345.599999999999.
+
+    Fifteen digits are what a float64 always keeps.
+    """
+    return float(f"{value:.15g}")
+
+
 def text(words: Words) -> str:
     """Read a string, two characters a register, without what fills it up."""
     return octets(words).split(b"\0", 1)[0].decode("ascii", errors="replace").strip()
