@@ -18,7 +18,7 @@ from wire import profile as profiles
 from wire.ids import Id
 from wire.profile import NAME_PATTERN, Profile
 from wire.town import Day, Site
-from wire.vocabulary import quantities
+from wire.vocabulary import measurements, quantities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +127,8 @@ def _start_of(day: str) -> int:
 
 def _placement(entry: RegistryEntry, profile: Profile, site: Site) -> Placement:
     tags = {"site": entry.site, "sector": site.sector, "gateway": entry.gateway, "device": entry.device}
-    slots = {name: _slot(name, profile, tags) for name in profile.readings}
+    common = measurements().readings.common  # what any device may tell of itself, such as whether it answers
+    slots = {name: _slot(name, profile, tags) for name in (*common, *profile.readings)}
     return Placement(_start_of(entry.since), entry.gateway, slots)
 
 

@@ -10,6 +10,7 @@ import pytest
 from base import strict_yaml
 from base.errors import ConfigError, PermanentError
 from edge.modbus import profile as profiles
+from edge.modbus.registers import width
 from edge.parameters import check
 from wire import profile as public
 
@@ -55,6 +56,24 @@ def test_case(folder: Path) -> None:
 def test_every_profile_has_a_case(name: str) -> None:
     """No profile ships without registers that were decoded by it."""
     assert name in {_case(folder)[0] for folder in CASES.iterdir()}
+
+
+@pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: str(folder.name))
+def test_a_case_says_why_it_is_there(folder: Path) -> None:
+    """Who breaks it must learn what was promised."""
+    assert len(json.loads((folder / "input.json").read_text())["why"]) > 20
+
+
+@pytest.mark.parametrize("name", public.names())
+def test_no_two_values_of_a_profile_share_a_register(name: str) -> None:
+    """Other than by bits, that is a slip of the pen."""
+    half = profiles.load(name).modbus
+    taken: dict[tuple[int, int], str] = {}
+    for reading, register in half.registers.items():
+        code = register.function_code or half.function_code
+        for address in range(register.address, register.address + width(register.type)):
+            assert register.bits or (code, address) not in taken, f"{reading} and {taken[code, address]}"
+            taken[code, address] = reading
 
 
 @pytest.mark.parametrize("name", public.names())
