@@ -17,8 +17,8 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint
-from edge.modbus.profile import ModbusHalf, ModbusProfile, Register
 from edge.modbus.reader import DeviceReader
+from edge.modbus.register_map import Register, RegisterHalf, RegisterProfile
 from edge.modbus.transport import Transport
 from wire.profile import Channel, Source
 from wire.vocabulary import Label
@@ -31,10 +31,10 @@ COUNT = 124
 SECONDS = 3.0
 
 
-def profile() -> ModbusProfile:
+def profile() -> RegisterProfile:
     """Build a profile of 62 float32 in a row."""
     channels = {f"L{n}": Channel(phase=f"L{n}") for n in range(COUNT // 2)}
-    return ModbusProfile(
+    return RegisterProfile(
         profile="bench/meter",
         label=Label(de="Messung", en="Bench"),
         driver="modbus",
@@ -43,7 +43,7 @@ def profile() -> ModbusProfile:
         channels=channels,
         readings=[f"voltage/{channel}" for channel in channels],
         sources=[Source(what="a bench", where="here", retrieved="2026-11-22")],
-        modbus=ModbusHalf(
+        modbus=RegisterHalf(
             function_code=3,
             registers={f"voltage/L{n}": Register(address=2 * n, type="float32") for n in range(COUNT // 2)},
         ),

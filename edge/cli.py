@@ -93,7 +93,7 @@ _parameters = click.option(
 @click.option("--tcp", metavar="HOST:PORT", help="Modbus TCP; the port is 502 unless given.")
 @click.option("--rtu-over-tcp", metavar="HOST:PORT", help="A serial server that passes RTU frames through.")
 @click.option("--serial", metavar="PORT", help="Modbus RTU on a serial port.")
-@click.option("--unit", type=click.IntRange(1, 247), default=1, show_default=True, help="Unit id of the device.")
+@click.option("--unit", type=click.IntRange(1, 254), default=1, show_default=True, help="Unit id of the device.")
 @click.option("--baud-rate", type=click.IntRange(300, 4_000_000), help="The profile's unless given; likewise below.")
 @click.option("--parity", type=click.Choice(["N", "E", "O"]))
 @click.option("--stop-bits", type=click.Choice(["1", "2"]))

@@ -120,6 +120,7 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
     known = measurements().readings.measurements
     if profile.measurement not in known:
         raise document.error(("measurement",), repr(profile.measurement), f"one of: {', '.join(known)}")
+    fields = measurements().fields(profile.measurement)
     for channel, parts in profile.channels.items():
         joined = ".".join(value for _, value in parts.parts())
         if joined != channel:
@@ -130,7 +131,7 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
         at = ("readings", index)
         if quantity not in quantities():
             raise document.error(at, f"the unknown quantity {quantity!r}", "a row of quantities.yaml")
-        if quantity not in known[profile.measurement]:
+        if quantity not in fields:
             raise document.error(at, repr(quantity), f"a field of {profile.measurement!r} in measurements.yaml")
         if channel and channel not in profile.channels:
             raise document.error(at, f"the channel {channel!r}", "a channel declared under 'channels'")

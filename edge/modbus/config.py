@@ -55,8 +55,9 @@ def parse_endpoint(text: str, *, is_rtu: bool = False) -> Endpoint | None:
 class ModbusDevice(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One device on a Modbus bus."""
 
-    unit: Annotated[int, msgspec.Meta(ge=1, le=247)]
-    """Its unit id (address) on the bus."""
+    unit: Annotated[int, msgspec.Meta(ge=1, le=254)]
+    """Its unit id (address) on the bus. On a serial line the norm gives devices 1 to 247; 254 is what Senseair's
+    sensors answer whatever their own, so above 247 a device must be alone on its line."""
 
 
 class ModbusBusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

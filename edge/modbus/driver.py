@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from edge.modbus.transport import Line
 
 LINES = ("tcp", "rtu_over_tcp", "serial")
+LAST_UNIT = 247
+"""Of one device's own on a serial line; the norm (Modbus over serial line, section 2.2) reserves those above."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class ModbusDriver:
                     (*at, "unit"), f"unit {device.unit}, which {units[device.unit]!r} has", "a unit id of its own"
                 )
             units[device.unit] = device.id
+            if device.unit > LAST_UNIT and config.tcp is None and len(config.devices) > 1:
+                raise document.error(
+                    (*at, "unit"),
+                    f"unit {device.unit} beside other devices",
+                    f"a unit id up to {LAST_UNIT}, or a line of its own: more than one device may answer this one",
+                )
             try:
                 profile = profiles.load(device.profile)
             except ConfigError as error:

@@ -13,8 +13,6 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-import msgspec
-
 from edge.modbus.registers import Request, coalesce
 from wire.readings import Reading
 from wire.vocabulary import quantities
@@ -98,7 +96,7 @@ class Model:
             if all(part in values for part in parts):
                 values[name] = float(f"{math.fsum(values[part] for part in parts):.12g}")
         return tuple(
-            msgspec.structs.replace(template, value=values[name])
+            Reading(template.quantity, values[name], template.unit, template.channel)
             for name, template in self.templates.items()
             if name in values
         )

@@ -148,4 +148,4 @@ class DeviceReader:
 
 
 def _placed(request: Request, words: list[int]) -> dict[tuple[int, int], int]:
-    return {(request.function_code, request.address + offset): word for offset, word in enumerate(words)}
+    return dict(zip(request.keys(), words, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -20,6 +21,7 @@ from edge.modbus.registers import (
     power_of_ten,
     raised,
     scaled,
+    tidy,
     width,
 )
 from wire import profile as public
@@ -173,7 +175,7 @@ def _check_register(document: Document, at: Path_, profile: RegisterProfile, reg
 def _field(name: str, register: Register, half: RegisterHalf, parameters: Mapping[str, float]) -> Field:
     code = register.function_code or half.function_code
     span = Request(code, register.address, width(register.type))
-    keys = [(code, address) for address in range(span.address, span.end)]
+    take = itemgetter(*span.keys()) if span.count > 1 else _only(span.keys()[0])
     raw = number(
         register.type,
         word_order=register.word_order or half.word_order,
@@ -185,22 +187,28 @@ def _field(name: str, register: Register, half: RegisterHalf, parameters: Mappin
     divisor = parameters[register.divide_by] if register.divide_by else 1.0
     exponent = _exponent(code, register.scale_register)
 
+    as_it_stands = exponent is None and (register.scale, factor, divisor, register.offset) == (1.0, 1.0, 1.0, 0.0)
+
     def decode(registers: Registers) -> float | None:
-        value = raw([registers[key] for key in keys])
+        value = raw(take(registers))
         if extract is not None:
             value = extract(value)
-        if value is None:
-            return None
+        if value is None or as_it_stands:
+            return value
         if exponent is not None:
             power = exponent(registers)
             if power is None:
                 return None
             value = raised(value, power)
         value = scaled(value, register.scale) * factor / divisor + register.offset
-        return value if math.isfinite(value) else None
+        return tidy(value) if math.isfinite(value) else None
 
     spans = (span,) if register.scale_register is None else (span, Request(code, register.scale_register, 1))
     return Field(name, spans, decode)
+
+
+def _only(key: tuple[int, int]) -> Callable[[Registers], tuple[int]]:
+    return lambda registers: (registers[key],)
 
 
 def _exponent(code: int, address: int | None) -> Callable[[Registers], int | None] | None:

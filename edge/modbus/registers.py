@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _WIDTHS: dict[Type, int] = {
 }
 _FLOATS = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
 _FLOAT32 = _FLOATS["float32"]
+_MANTISSA_BITS = 24  # of a float32
+_LEAST_EXPONENT = -125  # below it a float32 is subnormal
 
 
 def width(kind: Type) -> int:
@@ -40,8 +43,10 @@ def width(kind: Type) -> int:
 
 def octets(words: Words, *, word_order: Order = "big", byte_order: Order = "big") -> bytes:
     """Bring registers into the order of the wire's bytes, most significant first."""
-    ordered = reversed(words) if word_order == "little" else words
-    return b"".join(word.to_bytes(2, byte_order) for word in ordered)
+    data = struct.pack(f"{'>' if byte_order == 'big' else '<'}{len(words)}H", *words)
+    if word_order == "big":
+        return data
+    return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
 
 
 def number(
@@ -56,17 +61,19 @@ def number(
     floating = _FLOATS.get(kind)
     signed = kind.startswith("int")
     nothing = frozenset(no_value)
+    pack = struct.Struct(f"{'>' if byte_order == 'big' else '<'}{width(kind)}H").pack
+    is_reversed = word_order == "little"
 
     def decode(words: Words) -> float | None:
-        data = octets(words, word_order=word_order, byte_order=byte_order)
+        data = pack(*(reversed(words) if is_reversed else words))
         if nothing and int.from_bytes(data, "big") in nothing:
             return None
         if floating is None:
             return int.from_bytes(data, "big", signed=signed)
         value: float = floating.unpack(data)[0]
-        if not math.isfinite(value):
+        if value - value != 0.0:  # NaN or infinity
             return None
-        return _shortest(value, data) if floating is _FLOAT32 else value
+        return _shortest(value) if floating is _FLOAT32 else value
 
     return decode
 
@@ -101,23 +108,34 @@ def raised(value: float, power: int) -> float:
     return value * 10.0**power if power >= 0 else value / 10.0**-power
 
 
+def tidy(value: float) -> float:
+    """Drop the digits that binary arithmetic added: 12.3456 kW are 12345.6 W and not 12345.599999999999.
+
+    Fifteen digits are what a float64 always keeps.
+    """
+    return float(f"{value:.15g}")
+
+
 def text(words: Words) -> str:
     """Read a string, two characters a register, without what fills it up."""
     return octets(words).split(b"\0", 1)[0].decode("ascii", errors="replace").strip()
 
 
-def _shortest(value: float, data: bytes) -> float:
-    """Return the shortest decimal that is the same float32; nine digits always suffice. A whole number stays."""
+def _shortest(value: float) -> float:
+    """Return the shortest decimal that is the same float32; nine digits always suffice. A whole number stays.
+
+    A decimal is the same float32 where it lies nearer than half the distance to the next one. (On the middle itself
+    no decimal of up to eight digits can lie, unless it is whole.)
+    """
     if value.is_integer():
         return value
-    for digits in range(6, 9):
-        candidate = float(f"{value:.{digits}g}")
-        try:
-            if _FLOAT32.pack(candidate) == data:
-                return candidate
-        except OverflowError:  # rounded up beyond the largest float32
-            continue
-    return float(f"{value:.9g}")
+    near = math.ldexp(0.5, max(math.frexp(value)[1], _LEAST_EXPONENT) - _MANTISSA_BITS)
+    seven = float(f"{value:.7g}")
+    if abs(seven - value) < near:
+        six = float(f"{value:.6g}")
+        return six if abs(six - value) < near else seven
+    eight = float(f"{value:.8g}")
+    return eight if abs(eight - value) < near else float(f"{value:.9g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +155,17 @@ class Request:
         """Whether another request covers this one."""
         return self.function_code == other.function_code and other.address <= self.address and self.end <= other.end
 
+    def keys(self) -> tuple[tuple[int, int], ...]:
+        """Return function code and address of every register of it."""
+        return _keys(self.function_code, self.address, self.end)
+
     def __str__(self) -> str:
         return f"registers {self.address} to {self.end - 1}"
+
+
+@lru_cache(4096)
+def _keys(function_code: int, first: int, end: int) -> tuple[tuple[int, int], ...]:
+    return tuple((function_code, address) for address in range(first, end))
 
 
 def enclosing(spans: Sequence[Request]) -> Request:

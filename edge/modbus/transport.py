@@ -121,7 +121,9 @@ class Transport:
 
     async def _exchange(self, unit: int, request: Request, turnaround_s: float) -> list[int]:
         client = await self._connected()
-        await asyncio.sleep(max(0.0, self._free_at_s - time.monotonic()))
+        wait_s = self._free_at_s - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
         try:
             reply: ModbusPDU = await _call(client, request)(request.address, count=request.count, device_id=unit)
         except (ModbusException, OSError) as error:

@@ -61,6 +61,16 @@ def test_a_sunspec_device_is_planned_without_a_question_to_it() -> None:
         _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device.replace(": 2}", ": 11}")))
 
 
+def test_a_sensor_alone_on_its_line_may_be_asked_by_the_address_that_any_answers() -> None:
+    """Senseair's CO2 sensors answer 254 whatever their own; over Modbus TCP it is an id like any other."""
+    alone = "- {id: room, driver: modbus, serial: /dev/ttyS0, devices: [DEVICE]}"
+    sensor = "{id: co2, profile: senseair/s8, site: school, unit: 254}"
+    (device,) = _plan(alone.replace("DEVICE", sensor)).devices
+    assert device.unit == 254
+    plan = _plan(GOOD.replace("serial: /dev/ttyUSB0", "tcp: 192.0.2.1").replace("unit: 2}", "unit: 254}"))
+    assert [device.unit for device in plan.devices] == [1, 254]
+
+
 BROKEN = [
     ("serial: /dev/ttyUSB0", "tcp: a b", (3, 8), "'a b'", "HOST:PORT"),
     ("serial: /dev/ttyUSB0", "tcp: host:99999", (3, 8), "'host:99999'", "HOST:PORT"),
@@ -69,7 +79,9 @@ BROKEN = [
     ("serial: /dev/ttyUSB0", "tcp: host\n  parity: N", (4, 11), "beside 'tcp'", "'serial' only"),
     ("driver: modbus", "driver: modbuzz", (2, 11), "'modbuzz'", "modbus"),
     ("unit: 2}", "unit: 1}", (6, 59), "which 'main' has", "of its own"),
-    ("unit: 2}", "unit: 248}", (6, 59), "248", "247"),
+    ("unit: 2}", "unit: 255}", (6, 59), "255", "254"),
+    ("unit: 2}", "unit: 0}", (6, 59), "0", "1"),
+    ("unit: 2}", "unit: 254}", (6, 59), "unit 254 beside other devices", "a line of its own"),
     ("unit: 2}", "unit: '2'}", (6, 59), "'2'", "a whole number"),
     ("unit: 2}", "unit: 2, speed: 3}", (6, 62), "unknown key 'speed'", "documented"),
     ("profile: janitza/b23", "profile: janitza/b24", (6, 26), "no profile 'janitza/b24'", "janitza/b23"),

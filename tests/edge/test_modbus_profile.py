@@ -10,6 +10,8 @@ import pytest
 from base import strict_yaml
 from base.errors import ConfigError, PermanentError
 from edge.modbus import profile as profiles
+from edge.modbus.register_map import RegisterHalf
+from edge.modbus.registers import width
 from edge.parameters import check
 from wire import profile as public
 
@@ -61,6 +63,26 @@ def _fullest_dump(profile: str) -> dict[str, int]:
     """Of all cases of a profile, the dump with most readings."""
     folders = [file.parent for file in CASES.glob("*/expected.json") if _case(file.parent)[0] == profile]
     return _case(max(folders, key=lambda folder: len(json.loads((folder / "expected.json").read_text()))))[2]
+
+
+@pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: str(folder.name))
+def test_a_case_says_why_it_is_there(folder: Path) -> None:
+    """Who breaks it must learn what was promised."""
+    assert len(json.loads((folder / "input.json").read_text())["why"]) > 20
+
+
+@pytest.mark.parametrize("name", public.names())
+def test_no_two_values_of_a_profile_share_a_register(name: str) -> None:
+    """Other than by bits, that is a slip of the pen."""
+    half = profiles.load(name).modbus
+    if not isinstance(half, RegisterHalf):
+        return  # SunSpec: the device says where its values stand
+    taken: dict[tuple[int, int], str] = {}
+    for reading, register in half.registers.items():
+        code = register.function_code or half.function_code
+        for address in range(register.address, register.address + width(register.type)):
+            assert register.bits or (code, address) not in taken, f"{reading} and {taken[code, address]}"
+            taken[code, address] = reading
 
 
 @pytest.mark.parametrize("name", public.names())

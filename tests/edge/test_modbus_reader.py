@@ -10,8 +10,8 @@ import pytest
 
 from base import strict_yaml
 from edge.modbus import profile as profiles
-from edge.modbus.profile import ModbusProfile
 from edge.modbus.reader import DeviceReader
+from edge.modbus.register_map import RegisterProfile
 from edge.modbus.registers import Request
 from edge.modbus.transport import NoAnswerError, RefusedError, Transport
 
@@ -57,11 +57,11 @@ class Device:
         addresses = range(request.address, request.end)
         if self.lacks.intersection(addresses):
             raise RefusedError("refused", self.refusal)
-        return list(addresses)
+        return [0x4142 if address >= 200 else address for address in addresses]
 
 
 def _reader() -> DeviceReader:
-    profile = strict_yaml.parse(PROFILE.encode(), Path("meter.yaml")).convert(ModbusProfile)
+    profile = strict_yaml.parse(PROFILE.encode(), Path("meter.yaml")).convert(RegisterProfile)
     return DeviceReader("meter", 1, profiles.compile_model(profile, {}))
 
 
@@ -134,5 +134,5 @@ def test_a_device_says_what_it_is() -> None:
     """Serial number and firmware, where the profile knows where they stand."""
     device = Device()
     identity = asyncio.run(_reader().identify(cast("Transport", device)))
-    assert list(identity) == ["serial_number"]
+    assert identity == {"serial_number": "ABAB"}
     assert device.asked == [Request(3, 200, 2)]

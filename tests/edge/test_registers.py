@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.modbus.registers import Order, Request, Type, bit_field, coalesce, number, scaled, text, width
+from edge.modbus.registers import Order, Request, Type, bit_field, coalesce, number, scaled, text, tidy, width
 
 WORDS: list[tuple[Type, Order, float, list[int], float | None]] = [
     ("int16", "big", 1, [0xFFFF], -1.0),
@@ -95,6 +95,22 @@ def test_a_short_decimal_comes_back_as_written(digits: int, places: int) -> None
     value = float(f"{digits}e-{places}")
     words = list(struct.unpack(">HH", struct.pack(">f", value)))
     assert number("float32")(words) == value
+
+
+@pytest.mark.parametrize(
+    ("computed", "meant"),
+    [
+        (12.3456 * 1000, 12345.6),
+        (664 / 10 - 40, 26.4),
+        (123456789012345 / 1000, 123456789012.345),
+        (-0.1 - 0.2, -0.3),
+        (1e-7, 1e-7),
+        (0.0, 0.0),
+    ],
+)
+def test_what_arithmetic_added_is_dropped(computed: float, meant: float) -> None:
+    """A factor and an offset leave the digits that the maker meant."""
+    assert tidy(computed) == meant
 
 
 def test_width_counts_registers() -> None:

@@ -8,6 +8,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 import pytest
+import sunspec_maps as maps
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,8 +21,6 @@ from edge.modbus.reader import SEARCH_AGAIN_S, DeviceReader
 from edge.modbus.sunspec import chain
 from edge.modbus.transport import RefusedError
 from wire.readings import Reading
-
-import sunspec_maps as maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

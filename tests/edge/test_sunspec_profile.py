@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import sunspec_maps as maps
 
 from base import strict_yaml
 from base.errors import ConfigError
@@ -16,8 +17,6 @@ from edge.modbus.sunspec.chain import Block
 from edge.modbus.sunspec.definitions import Definition, Point, definition
 from edge.modbus.sunspec.points import TYPES, Use, field
 from wire import profile as public
-
-import sunspec_maps as maps
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-INTERVAL_S = 0.6
-TICKS = 50
+INTERVAL_S = 0.8
+TICKS = 60
 BUS = """\
 id: cellar
 driver: modbus
 serial: {port}
-timeout_s: 0.7
+timeout_s: 1.2
 devices:
-  - {{id: a, profile: eastron/sdm630, site: s, unit: 1, interval_s: 0.6}}
-  - {{id: b, profile: eastron/sdm630, site: s, unit: 2, interval_s: 0.6}}
-  - {{id: dead, profile: eastron/sdm630, site: s, unit: 3, interval_s: 0.6}}
-  - {{id: c, profile: eastron/sdm630, site: s, unit: 4, interval_s: 0.6}}
+  - {{id: a, profile: eastron/sdm630, site: s, unit: 1, interval_s: 0.8}}
+  - {{id: b, profile: eastron/sdm630, site: s, unit: 2, interval_s: 0.8}}
+  - {{id: dead, profile: eastron/sdm630, site: s, unit: 3, interval_s: 0.8}}
+  - {{id: c, profile: eastron/sdm630, site: s, unit: 4, interval_s: 0.8}}
 """
 
 

@@ -55,7 +55,8 @@ def _server(*arguments: str) -> Iterator[int]:
 @contextmanager
 def _null_modem() -> Iterator[tuple[str, str]]:
     """Two serial ports that are wired to each other, on a thread of their own."""
-    ready, stop, ports = threading.Event(), threading.Event(), []
+    ready, stop = threading.Event(), threading.Event()
+    ports: list[str] = []
 
     async def carry() -> None:
         with servers.null_modem() as ends:

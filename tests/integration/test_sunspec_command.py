@@ -9,10 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import sunspec_maps as maps
 
 from simulator import servers
-
-import sunspec_maps as maps
 
 if TYPE_CHECKING:
     from pathlib import Path
