@@ -7,7 +7,7 @@ BIN := .venv/bin
 CHOSEN := $(if $(filter undefined file,$(origin PYTHON)),,yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench constraints clean chosen
+.PHONY: help demo test quick lint bench docs constraints clean chosen
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ lint: .venv/dev ## check style, types and who imports whom
 
 bench: .venv/dev ## measure how fast and how small
 	@set -e; for script in bench/*.py; do echo "make: $$script"; $(BIN)/python $$script $(ARGS); done
+
+docs: .venv/dev ## write the pages of docs/ that are made from the code
+	@echo "make: docs/configuration.md, docs/devices.md, docs/measurements.md"
+	@$(BIN)/python docs/generate.py
 
 constraints: .venv/dev ## renew constraints.txt with the newest releases that pyproject.toml allows
 	@PYTHON=$(BIN)/python .ci/renew-constraints

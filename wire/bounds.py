@@ -10,7 +10,7 @@ MAX_PACK_BYTES = 2 * 1024 * 1024
 MAX_PACK_READINGS = 10_000
 MAX_NAME_BYTES = 160
 """`<device>/<quantity>/<channel>` of one record."""
-MAX_TIME_MS = (2**63 - 1) // 1_000_000
+MAX_TIME_MS = (2**63 - 1) // 1_000_000 - 1
 """In the year 2262; a later time does not fit into a store's 64-bit nanoseconds."""
 MAX_FLAGS = 2**53
 """Bits of later releases included; a store keeps flags as a float."""

@@ -71,7 +71,7 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     v: float
     u: str = ""
     bn: str | None = None
-    bt: float = 0.0
+    bt: float | None = None
     bver: int = senml.KNOWN_VERSION
     q: int = msgspec.field(default=0, name="q_")
 
@@ -109,7 +109,7 @@ def _plain_samples(records: list[_Plain]) -> Iterator[Sample]:
             yield Sample(device, time_ms, tuple(readings))
             readings = []
             device, time_ms = _plain_base(record)
-        elif record.bt and readings:
+        elif record.bt is not None and readings:
             raise _NotPlainError
         quantity, channel = _split(record.n)
         value, flags = record.v, record.q
@@ -120,7 +120,7 @@ def _plain_samples(records: list[_Plain]) -> Iterator[Sample]:
 
 
 def _plain_base(record: _Plain) -> tuple[str, int]:
-    base, time_s = record.bn or "", record.bt
+    base, time_s = record.bn or "", record.bt or 0.0
     if base[-1:] != "/" or not is_id(base[:-1]) or not senml.RELATIVE_BELOW_S <= time_s <= MAX_TIME_MS / 1000:
         raise _NotPlainError
     return base[:-1], round(time_s * 1000)

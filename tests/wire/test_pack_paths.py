@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wire import pack
@@ -62,6 +62,7 @@ changes = st.dictionaries(
 
 
 @given(st.lists(changes, min_size=1, max_size=4))
+@example([{}, {"bt": 0}])  # a base time that is set, to one that is relative
 def test_the_quick_way_never_accepts_or_reads_what_the_thorough_one_does_not(changed: list[dict[str, Any]]) -> None:
     """Whatever a stranger sends: the same samples, or the thorough one's error."""
     records = [{**(GOOD if index == 0 else {"n": "current", "u": "A", "v": 1}), **c} for index, c in enumerate(changed)]

@@ -1,0 +1,122 @@
+"""The pages that people wrote: their links lead somewhere, their commands exist, their files are sound."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+import messnetz
+from base.errors import ConfigError
+from cloud import config as collectors
+from cloud import town as towns
+from gateway import config as gateways
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("edge/**/*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"^ {4}(messnetz [a-z].*)$|`(messnetz [a-z][^`]*)`", re.MULTILINE)
+FILE = re.compile(r"^```yaml (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def name_of(page: Path) -> str:
+    """A page's path, as a test's id."""
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> list[str]:
+    """Every command line of ours that a page shows."""
+    return [block or inline for block, inline in COMMAND.findall(page.read_text(encoding="utf-8"))]
+
+
+def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
+    """Find the command that a command line names, and what is left of the line."""
+    command: click.Command = messnetz.root
+    while isinstance(command, click.Group) and words:
+        found = command.get_command(click.Context(command), words[0])
+        assert found is not None, f"no command {words[0]!r}"
+        command, words = found, words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file of this repository, and to a heading that it has."""
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), f"{link}: no such file"
+        assert target.is_relative_to(ROOT), f"{link} leads out of the repository"
+        assert not anchor or anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name_of)
+def test_every_command_exists(page: Path) -> None:
+    """With the options that are shown."""
+    for line in commands(page):
+        command, rest = resolve(shlex.split(line)[1:])
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        used = {word for word in rest if word.startswith("-")}
+        assert used <= known, line
+
+
+def test_the_readme_names_every_command() -> None:
+    """At a glance."""
+    shown = {" ".join(shlex.split(line)[1:3]) for line in commands(ROOT / "README.md")}
+    for name in messnetz.PARTS:
+        command, _ = resolve([name])
+        for child in command.commands if isinstance(command, click.Group) else ():
+            assert f"{name} {child}" in shown
+        assert any(line.split()[0] == name for line in shown)
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Path:
+    """The town of docs/technician.md."""
+    for file, text in FILE.findall((ROOT / "docs" / "technician.md").read_text(encoding="utf-8")):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_the_town_of_the_technicians_page_is_sound(town: Path) -> None:
+    """Whoever copies it starts from something that works."""
+    found = towns.check(town)
+    assert (len(found.gateways), found.devices, found.sites) == (1, 2, 1)
+    assert gateways.load(found.gateways[0]).file.gateway == "school-gw"
+
+
+def test_the_error_of_the_technicians_page_is_the_one_that_appears(town: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the column."""
+    page = (ROOT / "docs" / "technician.md").read_text(encoding="utf-8")
+    file = Path("gateways/school-gw.yaml")
+    monkeypatch.chdir(town)
+    file.write_text(file.read_text(encoding="utf-8").replace("unit: 1}", "unit: 248}"), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        gateways.load(file)
+    assert f"\n    {caught.value}\n" in page
+
+
+def test_the_collector_of_the_page_is_sound(tmp_path: Path) -> None:
+    """As the technician's town is."""
+    ((name, text),) = FILE.findall((ROOT / "docs" / "city-it.md").read_text(encoding="utf-8"))
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert collectors.load(tmp_path / name).collector == "collector-1"
+
+
+def test_every_decision_is_listed() -> None:
+    """In order, each once."""
+    folder = ROOT / "docs" / "decisions"
+    listed = LINK.findall((folder / "README.md").read_text(encoding="utf-8"))
+    assert listed == sorted(file.name for file in folder.glob("0*.md"))
