@@ -1,7 +1,7 @@
 """Strict YAML: 1.2 scalars, no duplicate keys, and a position for every value.
 
-A file is composed into PyYAML's node graph (which keeps positions), turned into plain Python values by the
-YAML 1.2 core schema (`no` stays a text, `0x1F` is a number, a date stays a text), and converted into a
+The parser's events (which have positions) become plain Python values by the YAML 1.2 core schema (`no` stays a
+text, `0x1F` is a number, a date stays a text), and those are converted into a
 msgspec struct. Whatever is wrong becomes a `ConfigError` at the line and column that a person wrote.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 import yaml
@@ -20,7 +20,6 @@ from base.explain import Path_ as Path_  # noqa: PLC0414 - others know it from h
 from base.explain import explain, look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 MAX_FILE_BYTES = 1 << 20
@@ -29,6 +28,8 @@ MAX_DEPTH = 50
 _TOO_DEEP = (f"nesting of over {MAX_DEPTH} levels", "flat settings")
 
 T = TypeVar("T")
+Mark: TypeAlias = Any
+"""Where the parser was: `line` and `column` from 0. libyaml's and PyYAML's share no type."""
 
 _LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where the wheel has it: ten times faster
 
@@ -49,20 +50,31 @@ class Document:
 
     file: Path
     value: Any
-    _values: dict[Path_, Position] = field(default_factory=dict, repr=False)
-    _keys: dict[Path_, Position] = field(default_factory=dict, repr=False)
+    _values: dict[Path_, Mark] = field(default_factory=dict, repr=False)
+    _keys: dict[Path_, Mark] = field(default_factory=dict, repr=False)
     _numbers: dict[Path_, str] = field(default_factory=dict, repr=False)
     """Numbers as they were written."""
+    _aliases: dict[Path_, Path_] = field(default_factory=dict, repr=False)
+    """Where the value of an alias was written."""
 
     def at(self, *path: str | int) -> Position:
         """Position of the value at a path such as `("buses", 0, "id")`, or of its nearest parent."""
+        path = self._origin(path)
         while path and path not in self._values:
             path = path[:-1]
-        return self._values.get(path, Position(self.file))
+        return _position(self.file, self._values.get(path))
+
+    def _origin(self, path: Path_) -> Path_:
+        """Follow aliases to where what lies below them was written."""
+        for end in range(1, len(path)):
+            if path[:end] in self._aliases:
+                return self._origin(self._aliases[path[:end]] + path[end:])
+        return path
 
     def key_at(self, *path: str | int) -> Position:
         """Position of the key that names the value at a path."""
-        return self._keys.get(path) or self.at(*path)
+        mark = self._keys.get(self._origin(path))
+        return self.at(*path) if mark is None else _position(self.file, mark)
 
     def lookup(self, path: Path_) -> object:
         """Value at a path; None where there is none."""
@@ -122,90 +134,156 @@ def parse(data: bytes, file: Path) -> Document:
         at = _end_of(text[: control.start()], file)
         raise ConfigError(at, f"the control character U+{ord(control[0]):04X}", "a text file")
     document = Document(file, None)
+    builder = _Builder(document)
     try:
-        _check_events(text, file)
-        node = yaml.compose(text, _LoaderBase)
+        for event in yaml.parse(text, _LoaderBase):
+            builder.feed(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        at = _position(file, mark) if mark else Position(file)
-        raise ConfigError(at, f"broken YAML ({error.problem or error.context})", "well-formed YAML") from error
-    if node is not None:
-        document.value = _Builder(document).build(node, ())
+        raise ConfigError(
+            _position(file, mark), f"broken YAML ({error.problem or error.context})", "well-formed YAML"
+        ) from error
     return document
-
-
-def _check_events(text: str, file: Path) -> None:
-    """Refuse tags and deep nesting before anything recurses: composing a million brackets ends the process."""
-    depth = 0
-    for event in yaml.parse(text, _LoaderBase):
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            raise ConfigError(_position(file, event.start_mark), f"the tag {tag}", "a value without a tag")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ConfigError(_position(file, event.start_mark), *_TOO_DEEP)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
 
 
 def _end_of(text: str, file: Path) -> Position:
     return Position(file, text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
-def _position(file: Path, mark: Any) -> Position:  # noqa: ANN401 - libyaml's and PyYAML's marks share no type
-    return Position(file, mark.line + 1, mark.column + 1)
+def _position(file: Path, mark: Mark | None) -> Position:
+    return Position(file) if mark is None else Position(file, mark.line + 1, mark.column + 1)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping that is being read."""
+
+    value: list[object] | dict[str, object]
+    path: Path_
+    anchor: str | None
+    key: str | None = None
+    """Of the value that comes next in a mapping."""
+    weight: int = 1
+    """How many values it holds, those that aliases repeat counted each time."""
 
 
 class _Builder:
-    """Turns a node graph into plain values, and notes the position of each."""
+    """Builds plain values out of a parser's events, one after the other, and notes the position of each.
+
+    Nothing recurses, so that no nesting can end the process; an alias shares its value, and is counted as whatever
+    walks through the document will meet it.
+    """
 
     def __init__(self, document: Document) -> None:
-        self.document = document
-        self.nodes = 0
+        self._document = document
+        self._open: list[_Open] = []
+        self._anchors: dict[str, tuple[object, int] | None] = {}
+        self._origins: dict[str, Path_] = {}
+        self._is_done = False
 
-    def build(self, node: yaml.Node, path: Path_) -> object:
-        at = self._position(node)
-        self.document._values[path] = at  # noqa: SLF001 - the document's own builder
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise ConfigError(at, f"over {MAX_NODES} values (aliases multiply them)", "fewer")
-        if len(path) > MAX_DEPTH:
-            raise ConfigError(at, *_TOO_DEEP)  # an alias within what it names
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, path, at)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
-        return dict(self._pairs(node, path))
+    def feed(self, event: Any) -> None:  # noqa: ANN401 - libyaml's and PyYAML's events share no type
+        """Take the next event."""
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse_tag(event)
+            self._scalar(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._refuse_tag(event)
+            self._begin(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            done = self._open.pop()
+            self._put(done.value, done.weight, done.anchor, event.start_mark)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.DocumentStartEvent) and self._is_done:
+            raise self._error(event.start_mark, "a second document (---)", "one document")
 
-    def _pairs(self, node: yaml.Node, path: Path_) -> Iterator[tuple[str, object]]:
-        seen: dict[str, Position] = {}
-        for key_node, value_node in node.value:
-            at = self._position(key_node)
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigError(at, "a key that is no text", "a text as key")
-            key = str(key_node.value)
-            if key == "<<" and not key_node.style:
-                raise ConfigError(at, "a merge (<<)", "the keys written out")
-            if key in seen:
-                raise ConfigError(at, f"key {key!r} a second time (first in line {seen[key].line})", "each key once")
-            seen[key] = at
-            self.document._keys[(*path, key)] = at  # noqa: SLF001 - the document's own builder
-            yield key, self.build(value_node, (*path, key))
+    def _error(self, mark: Mark, found: str, expected: str) -> ConfigError:
+        return ConfigError(_position(self._document.file, mark), found, expected)
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path_, at: Position) -> object:
-        text: str = node.value
-        if node.style:  # quoted or a block: always a text
-            return text
-        value = _plain(text)
+    def _refuse_tag(self, event: Any) -> None:  # noqa: ANN401 - as `feed`
+        if event.tag is not None:
+            raise self._error(event.start_mark, f"the tag {event.tag}", "a value without a tag")
+
+    def _wants_key(self) -> bool:
+        return bool(self._open) and isinstance(self._open[-1].value, dict) and self._open[-1].key is None
+
+    def _next_path(self) -> Path_:
+        if not self._open:
+            return ()
+        parent = self._open[-1]
+        return (*parent.path, len(parent.value) if parent.key is None else parent.key)
+
+    def _begin(self, event: Any) -> None:  # noqa: ANN401 - as `feed`
+        if self._wants_key():
+            raise self._error(event.start_mark, "a key that is no text", "a text as key")
+        if len(self._open) >= MAX_DEPTH:
+            raise self._error(event.start_mark, *_TOO_DEEP)
+        path = self._next_path()
+        self._document._values[path] = event.start_mark  # noqa: SLF001 - the document's own builder
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+            self._origins[event.anchor] = path
+        value: list[object] | dict[str, object] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+        self._open.append(_Open(value, path, event.anchor))
+
+    def _scalar(self, event: Any) -> None:  # noqa: ANN401 - as `feed`
+        if self._wants_key():
+            self._key(event)
+            return
+        path, mark, text = self._next_path(), event.start_mark, event.value
+        document = self._document
+        document._values[path] = mark  # noqa: SLF001 - the document's own builder
+        value = text if event.style else _plain(text)  # quoted or a block: always a text
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(at, f"{text}, which is no finite number", "a finite number, or a text in quotes")
+            raise self._error(mark, f"{text}, which is no finite number", "a finite number, or a text in quotes")
         if isinstance(value, int | float) and not isinstance(value, bool):
-            self.document._numbers[path] = text  # noqa: SLF001 - the document's own builder
-        return value
+            document._numbers[path] = text  # noqa: SLF001 - the document's own builder
+        self._put(value, 1, event.anchor, mark)
 
-    def _position(self, node: yaml.Node) -> Position:
-        return _position(self.document.file, node.start_mark)
+    def _key(self, event: Any) -> None:  # noqa: ANN401 - as `feed`
+        parent, key, mark = self._open[-1], event.value, event.start_mark
+        if key == "<<" and not event.style:
+            raise self._error(mark, "a merge (<<)", "the keys written out")
+        path = (*parent.path, key)
+        if key in parent.value:
+            first = self._document.key_at(*path)
+            raise self._error(mark, f"key {key!r} a second time (first in line {first.line})", "each key once")
+        self._document._keys[path] = mark  # noqa: SLF001 - the document's own builder
+        parent.key = key
+
+    def _alias(self, event: Any) -> None:  # noqa: ANN401 - as `feed`
+        if self._wants_key():
+            raise self._error(event.start_mark, "a key that is no text", "a text as key")
+        if event.anchor not in self._anchors:
+            raise self._error(event.start_mark, f"the alias *{event.anchor}", f"an anchor &{event.anchor} before it")
+        named = self._anchors[event.anchor]
+        if named is None:
+            raise self._error(event.start_mark, f"the alias *{event.anchor} within what it names", "an end to it")
+        path = self._next_path()
+        self._document._values[path] = event.start_mark  # noqa: SLF001 - the document's own builder
+        if event.anchor in self._origins:
+            self._document._aliases[path] = self._origins[event.anchor]  # noqa: SLF001 - as above
+        self._put(*named, None, event.start_mark)
+
+    def _put(self, value: object, weight: int, anchor: str | None, mark: Mark) -> None:
+        """Put a finished value where it belongs."""
+        if anchor is not None:
+            self._anchors[anchor] = (value, weight)
+            if not isinstance(value, dict | list):
+                self._origins.pop(anchor, None)
+        if not self._open:
+            self._document.value = value
+            self._is_done = True
+            return
+        parent = self._open[-1]
+        parent.weight += weight
+        if parent.weight > MAX_NODES:
+            raise self._error(mark, f"over {MAX_NODES} values (aliases multiply them)", "fewer")
+        if isinstance(parent.value, list):
+            parent.value.append(value)
+        elif parent.key is not None:
+            parent.value[parent.key] = value
+            parent.key = None
 
 
 def _plain(text: str) -> object:  # noqa: PLR0911 - one return per scalar type of YAML 1.2

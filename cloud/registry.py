@@ -18,7 +18,7 @@ from wire import profile as profiles
 from wire.ids import Id
 from wire.profile import NAME_PATTERN, Profile
 from wire.town import Day, Site
-from wire.vocabulary import quantities
+from wire.vocabulary import measurements, quantities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +129,7 @@ def _placement(entry: RegistryEntry, profile: Profile, site: Site) -> Placement:
     tags = {"site": entry.site, "sector": site.sector, "gateway": entry.gateway, "device": entry.device}
     by_channel = {channel: _series(channel, profile, tags) for channel in ("", *profile.channels)}
     slots = {}
-    for name in profile.readings:
+    for name in (*measurements().readings.common, *profile.readings):  # common: such as whether it answers
         quantity, _, channel = name.partition("/")
         slots[quantity, channel] = Slot(quantities()[quantity].unit, *by_channel[channel])
     return Placement(_start_of(entry.since), entry.gateway, slots)

@@ -150,6 +150,8 @@ def measurement_table() -> str:
     parts = [NOTE, "# Measurements\n\nWhat the store holds. Times are UTC.\n\n## Readings\n\n"]
     parts.append(f"Tags: {', '.join(f'`{tag}`' for tag in table.readings.tags)} (those that a reading has).\n")
     parts.append("Fields: one number per quantity, and `q` (the flags) where any is set.\n")
+    common = ", ".join(f"`{field}` ({quantities()[field].unit})" for field in table.readings.common)
+    parts.append(f"Every one of them may also hold: {common}.\n")
     parts.append(
         "`<name>_suspect` holds readings that cannot be believed.\n\n| measurement | fields |\n| --- | --- |\n"
     )

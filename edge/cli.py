@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from base.errors import ConfigError, Position
+from edge import parameters
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings, parse_endpoint
 from wire import profile as public
+from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.modbus.profile import Model
+    from edge.modbus.model import Compiled
     from edge.modbus.transport import Line
+    from wire.profile import Profile
     from wire.readings import Reading
 
-_NUMBER = re.compile(r"^(?:0x[0-9a-fA-F]+|[0-9]+)$")
+_ADDRESS = re.compile(r"^(?:(?P<code>[1-4]):)?(?P<address>0x[0-9a-fA-F]{1,4}|[0-9]{1,5})$")
 
 
 @click.group()
@@ -49,58 +53,118 @@ def list_profiles(*, as_json: bool) -> None:
 
 @device.command()
 @click.argument("profile")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
+def show(*, profile: str, as_json: bool) -> None:
+    """Show what a profile measures, what it needs to know, and where its facts come from.
+
+    Example: messnetz device show eastron/sdm630
+    """
+    found = public.load(profile)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    click.echo(
+        f"{found.label.en}  (driver {found.driver}, measurement {found.measurement}, every {found.interval_s:g} s)"
+    )
+    for reading in found.readings:
+        quantity = quantities()[reading.partition("/")[0]]
+        click.echo(f"  {reading:28} {quantity.unit:8} {quantity.label.en}")
+    for name, parameter in found.parameters.items():
+        default = "required" if parameter.default is None else f"default {parameter.default:g}"
+        bounds = f"{parameter.minimum:g} to {parameter.maximum:g} {parameter.unit or ''}".rstrip()
+        click.echo(f"  parameter {name}: {parameter.label.en} ({bounds}; {default})")
+    for caveat in found.caveats:
+        click.echo(f"  ! {caveat}")
+    for source in found.sources:
+        click.echo(f"  source: {source.what}: {source.where} ({source.retrieved})")
+
+
+_parameters = click.option(
+    "--parameter",
+    "given",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="What the profile leaves to the place; repeatable.",
+)
+
+
+@device.command()
+@click.argument("profile")
 @click.option("--tcp", metavar="HOST:PORT", help="Modbus TCP; the port is 502 unless given.")
+@click.option("--rtu-over-tcp", metavar="HOST:PORT", help="A serial server that passes RTU frames through.")
 @click.option("--serial", metavar="PORT", help="Modbus RTU on a serial port.")
-@click.option("--unit", type=click.IntRange(1, 247), default=1, show_default=True, help="Unit id of the device.")
+@click.option("--unit", type=click.IntRange(1, 254), default=1, show_default=True, help="Unit id of the device.")
 @click.option("--baud-rate", type=click.IntRange(300, 4_000_000), help="The profile's unless given; likewise below.")
 @click.option("--parity", type=click.Choice(["N", "E", "O"]))
 @click.option("--stop-bits", type=click.Choice(["1", "2"]))
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(0.05, 30), default=1.0, show_default=True, help="Seconds."
-)
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.05, 30), default=1.0, help="Seconds.")
+@_parameters
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def read(  # noqa: PLR0913 - one parameter per option
     *,
     profile: str,
     tcp: str | None,
+    rtu_over_tcp: str | None,
     serial: str | None,
     unit: int,
     baud_rate: int | None,
     parity: Any,  # noqa: ANN401 - click has checked it
     stop_bits: Any,  # noqa: ANN401 - click has checked it
     timeout_s: float,
+    given: Sequence[str],
     as_json: bool,
 ) -> None:
     """Read a device once and show what it measures.
 
     Example: messnetz device read eastron/sdm630 --tcp 192.0.2.10:502 --unit 1
     """
-    model = profiles.load(profile)
-    if (tcp is None) == (serial is None):
-        raise click.UsageError("give either --tcp HOST:PORT or --serial PORT")
-    if tcp is not None:
-        endpoint = parse_endpoint(tcp)
-        if endpoint is None:
-            raise click.BadParameter(f"{tcp!r} is not HOST or HOST:PORT", param_hint="--tcp")
-        line: Line = Endpoint(*endpoint)
-    else:
-        usual = model.profile.modbus.settings
-        line = SerialLine(
-            serial or "",
-            SerialSettings(baud_rate or usual.baud_rate, parity or usual.parity, int(stop_bits or usual.stop_bits)),  # type: ignore[arg-type]
-        )
+    loaded = profiles.load(profile)
+    model = profiles.compile_model(loaded, _parameter_values(given, loaded))
+    if sum(line is not None for line in (tcp, rtu_over_tcp, serial)) != 1:
+        raise click.UsageError("give one of --tcp HOST:PORT, --rtu-over-tcp HOST:PORT and --serial PORT")
+    usual = loaded.modbus.settings
+    settings = SerialSettings(
+        baud_rate or usual.baud_rate, parity or usual.parity, 2 if (stop_bits or str(usual.stop_bits)) == "2" else 1
+    )
+    line: Line = SerialLine(serial, settings) if serial is not None else _endpoint(tcp, rtu_over_tcp)
     measured_at_ms = time.time_ns() // 1_000_000
-    readings = asyncio.run(_read_once(line, timeout_s, unit, model))
-    _show(readings, {"profile": profile, "unit_id": unit, "measured_at_ms": measured_at_ms}, as_json=as_json)
+    identity, readings = asyncio.run(_read_once(line, timeout_s, unit, model))
+    about = {"profile": profile, "unit_id": unit, "measured_at_ms": measured_at_ms, "identity": identity}
+    _show(readings, about, as_json=as_json)
 
 
-async def _read_once(line: Line, timeout_s: float, unit: int, model: Model) -> tuple[Reading, ...]:
-    from edge.modbus.driver import read_model  # noqa: PLC0415 - pymodbus is loaded when it is first needed
+def _endpoint(tcp: str | None, rtu_over_tcp: str | None) -> Endpoint:
+    text = tcp or rtu_over_tcp or ""
+    endpoint = parse_endpoint(text, is_rtu=tcp is None)
+    if endpoint is None:
+        raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT", param_hint="--tcp" if tcp else "--rtu-over-tcp")
+    return endpoint
+
+
+def _parameter_values(given: Sequence[str], profile: Profile) -> dict[str, float]:
+    """Read NAME=NUMBER options against what a profile declares."""
+    values: dict[str, float] = {}
+    for item in given:
+        name, _, text = item.partition("=")
+        try:
+            values[name] = float(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{item!r} is not NAME=NUMBER", param_hint="--parameter") from error
+    try:
+        return parameters.check(values, profile.parameters)
+    except parameters.ParameterError as error:
+        raise click.BadParameter(f"{error.found}; expected {error.expected}", param_hint="--parameter") from error
+
+
+async def _read_once(
+    line: Line, timeout_s: float, unit: int, model: Compiled
+) -> tuple[dict[str, str], tuple[Reading, ...]]:
+    from edge.modbus.reader import DeviceReader  # noqa: PLC0415 - pymodbus is loaded when it is first needed
     from edge.modbus.transport import Transport  # noqa: PLC0415
 
-    transport = Transport(line, timeout_s)
+    reader, transport = DeviceReader(f"unit {unit}", unit, model), Transport(line, timeout_s)
     try:
-        return await read_model(transport, unit, model)
+        return await reader.identify(transport), await reader.read(transport)
     finally:
         transport.close()
 
@@ -113,17 +177,23 @@ async def _read_once(line: Line, timeout_s: float, unit: int, model: Model) -> t
     type=click.Path(path_type=Path),
     help='A JSON object, register address -> 16-bit word: {"0x0034": 17254, "53": 0}.',
 )
+@_parameters
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
-def decode(*, profile: str, registers: Path, as_json: bool) -> None:
+def decode(*, profile: str, registers: Path, given: Sequence[str], as_json: bool) -> None:
     """Decode a register dump and show what it means.
+
+    Addresses count from 0, decimal or hexadecimal; where a profile reads by more than one function code, those of
+    another code are written CODE:ADDRESS.
 
     Example: messnetz device decode eastron/sdm630 --registers dump.json
     """
-    model = profiles.load(profile)
-    _show(model.decode(_read_dump(registers)), {"profile": profile}, as_json=as_json)
+    loaded = profiles.load(profile)
+    model = profiles.compile_model(loaded, _parameter_values(given, loaded))
+    words = _read_dump(registers, loaded.modbus.function_code)
+    _show(profiles.decode_dump(model, words), {"profile": profile}, as_json=as_json)
 
 
-def _read_dump(file: Path) -> dict[int, int]:
+def _read_dump(file: Path, function_code: int) -> dict[tuple[int, int], int]:
     expected = 'a JSON object, register address -> 16-bit word, such as {"0x0034": 17254}'
     try:
         dump = json.loads(file.read_text(encoding="utf-8"))
@@ -135,14 +205,15 @@ def _read_dump(file: Path) -> dict[int, int]:
         raise ConfigError(Position(file), "no JSON", expected) from error
     if not isinstance(dump, dict):
         raise ConfigError(Position(file), "no object", expected)
-    words: dict[int, int] = {}
+    words: dict[tuple[int, int], int] = {}
     for key, word in dump.items():
-        address = int(key, 0) if _NUMBER.match(key) and not (key.startswith("0") and key[1:].isdigit()) else -1
-        if not 0 <= address < 65536:
+        match = _ADDRESS.match(key)
+        address = int(match["address"], 16 if "x" in match["address"] else 10) if match else -1
+        if match is None or not 0 <= address < 65536:
             raise ConfigError(Position(file), f"the address {key!r}", "0 to 65535, decimal or 0x...")
         if not isinstance(word, int) or isinstance(word, bool) or not 0 <= word < 65536:
             raise ConfigError(Position(file), f"{word!r} in register {key}", "a word from 0 to 65535")
-        words[address] = word
+        words[int(match["code"] or function_code), address] = word
     return words
 
 
@@ -151,5 +222,8 @@ def _show(readings: Sequence[Reading], about: dict[str, object], *, as_json: boo
         rows = [{"quantity": r.quantity, "channel": r.channel, "value": r.value, "unit": r.unit} for r in readings]
         click.echo(json.dumps({**about, "readings": rows}))
         return
+    identity = about.get("identity")
+    for name, value in identity.items() if isinstance(identity, dict) else ():
+        click.echo(f"{name:28} {value}")
     for reading in readings:
         click.echo(f"{reading.name:28} {reading.value:>16} {reading.unit}")

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from base.errors import TransientError
+
 if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
     from wire.readings import Reading
+
+
+class ParkedError(TransientError):
+    """The device is parked and was not asked: no news, and nothing to log."""
 
 
 class PlannedDevice(Protocol):
@@ -31,7 +37,8 @@ class Bus(Protocol):
     async def read(self, device: str) -> tuple[Reading, ...]:
         """Read all quantities of one device, now.
 
-        Raises: TransientError where it does not answer; PermanentError where it refuses.
+        Raises: ParkedError where it was not asked; TransientError where it does not answer; PermanentError where it
+        refuses.
         """
 
     async def close(self) -> None:

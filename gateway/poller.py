@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from base.errors import MessnetzError
 from base.retry import Backoff
+from edge.interface import ParkedError
 from gateway import clock
 from gateway.schedule import Schedule
 from wire.readings import Sample
@@ -62,6 +63,8 @@ class Poller:
         measured_at_ms = clock.now_ms()
         try:
             readings = await bus.read(device)
+        except ParkedError:
+            return
         except MessnetzError as error:
             health.backoff.failed(error)
             return

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hypothesis
 import pytest
+from lacking import lacking
 
 from servers import Influx1, Influx2, Mosquitto, Server
 
@@ -27,19 +28,12 @@ hypothesis.settings.load_profile("messnetz")
 S = TypeVar("S", bound=Server)
 
 
-def _lacking(message: str) -> NoReturn:
-    """Skip where a person runs the tests; fail in CI, where a skip would hide that nothing was tested."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
-
-
 def _require(kind: type[Server]) -> None:
     message = kind.missing()
     if message is not None and kind is Influx2:  # in no package registry, so CI may lack it too
         pytest.skip(message)
     if message is not None:
-        _lacking(message)
+        lacking(message)
 
 
 @contextmanager
@@ -106,5 +100,5 @@ def shared_data() -> Path:
     """The folder of recorded telegrams: `../shared/data`, or what MESSNETZ_TEST_DATA names."""
     folder = Path(os.environ.get("MESSNETZ_TEST_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
-        _lacking(f"no recorded data at {folder}: set MESSNETZ_TEST_DATA to the folder that holds it")
+        lacking(f"no recorded data at {folder}: set MESSNETZ_TEST_DATA to the folder that holds it")
     return folder

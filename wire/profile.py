@@ -55,6 +55,17 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retrieved: Day
 
 
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a profile leaves to the place where its device is mounted, such as a current transformer's ratio."""
+
+    label: Label
+    unit: str | None = None
+    default: float | None = None
+    """Required in the device's entry where there is none."""
+    minimum: float
+    maximum: float
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The public half. Unknown keys are the protocol half's, and are checked where that is read."""
 
@@ -67,6 +78,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     readings: Annotated[list[str], msgspec.Meta(min_length=1)]
     """`<quantity>` or `<quantity>/<channel>`, as on the wire."""
     channels: dict[ChannelName, Channel] = {}
+    parameters: dict[str, Parameter] = {}
     sources: Annotated[list[Source], msgspec.Meta(min_length=1)]
     caveats: list[str] = []
 
@@ -108,6 +120,7 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
     known = measurements().readings.measurements
     if profile.measurement not in known:
         raise document.error(("measurement",), repr(profile.measurement), f"one of: {', '.join(known)}")
+    fields = measurements().fields(profile.measurement)
     for channel, parts in profile.channels.items():
         joined = ".".join(value for _, value in parts.parts())
         if joined != channel:
@@ -118,7 +131,7 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
         at = ("readings", index)
         if quantity not in quantities():
             raise document.error(at, f"the unknown quantity {quantity!r}", "a row of quantities.yaml")
-        if quantity not in known[profile.measurement]:
+        if quantity not in fields:
             raise document.error(at, repr(quantity), f"a field of {profile.measurement!r} in measurements.yaml")
         if channel and channel not in profile.channels:
             raise document.error(at, f"the channel {channel!r}", "a channel declared under 'channels'")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from wire.ids import Id
-from wire.profile import NAME_PATTERN
+from wire.profile import ProfileName
 
 Sector: TypeAlias = Literal["traffic", "buildings", "industry", "heat", "climate"]
 Day: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
@@ -21,10 +21,12 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One device on a bus. Drivers extend it by what their protocol needs to find it."""
 
     id: Id
-    profile: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+    profile: ProfileName
     site: Id
     interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] | None = None
     """Seconds between samples; the profile's unless set."""
+    parameters: dict[str, float] = {}
+    """What the profile leaves to the place: its `parameters` say which there are."""
     privacy: Literal["public", "internal"] = "internal"
     """`public` devices may appear on the public page one by one."""
     since: Day | None = None

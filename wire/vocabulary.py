@@ -36,6 +36,8 @@ class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Readings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: list[str]
+    common: list[str]
+    """Quantities that every measurement holds beside its own: what any device may tell of itself."""
     measurements: dict[str, list[str]]
 
 
@@ -51,6 +53,10 @@ class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     readings: _Readings
     derived: dict[str, DerivedMeasurement]
+
+    def fields(self, measurement: str) -> list[str]:
+        """Return the quantities that a measurement of readings may hold: its own, then the common ones."""
+        return [*self.readings.measurements[measurement], *self.readings.common]
 
 
 @cache

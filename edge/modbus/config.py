@@ -15,10 +15,11 @@ DEFAULT_PORT = 502
 
 
 class Endpoint(NamedTuple):
-    """A Modbus TCP server."""
+    """A Modbus TCP server, or a serial server that carries RTU frames over TCP."""
 
     host: str
     port: int
+    is_rtu: bool = False
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -42,20 +43,21 @@ class SerialLine(NamedTuple):
         return self.port
 
 
-def parse_endpoint(text: str) -> Endpoint | None:
+def parse_endpoint(text: str, *, is_rtu: bool = False) -> Endpoint | None:
     """Read `HOST` or `HOST:PORT` (502 unless given; IPv6 in brackets); None where it is neither."""
     match = _ENDPOINT.match(text)
     if match is None:
         return None
     port = int(match["port"] or DEFAULT_PORT)
-    return Endpoint(match["host"].strip("[]"), port) if 0 < port < 65536 else None
+    return Endpoint(match["host"].strip("[]"), port, is_rtu) if 0 < port < 65536 else None
 
 
 class ModbusDevice(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One device on a Modbus bus."""
 
-    unit: Annotated[int, msgspec.Meta(ge=1, le=247)]
-    """Its unit id (address) on the bus."""
+    unit: Annotated[int, msgspec.Meta(ge=1, le=254)]
+    """Its unit id (address) on the bus. On a serial line the norm gives devices 1 to 247; 254 is what Senseair's
+    sensors answer whatever their own, so above 247 a device must be alone on its line."""
 
 
 class ModbusBusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,6 +67,8 @@ class ModbusBusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     driver: Literal["modbus"]
     tcp: str | None = None
     """`HOST:PORT`; the port is 502 unless given."""
+    rtu_over_tcp: str | None = None
+    """`HOST:PORT` of a serial server that passes RTU frames through as they are."""
     serial: str | None = None
     """The port, best by its lasting name: `/dev/serial/by-id/...`."""
     baud_rate: Annotated[int, msgspec.Meta(ge=300, le=4_000_000)] | None = None

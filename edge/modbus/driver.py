@@ -6,25 +6,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from base.errors import ConfigError
+from edge import parameters
 from edge.modbus import profile as profiles
-from edge.modbus.config import Endpoint, ModbusBusConfig, SerialLine, SerialSettings, parse_endpoint
+from edge.modbus.config import ModbusBusConfig, SerialLine, SerialSettings, parse_endpoint
 
 if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
     from edge.interface import Bus, BusPlan
-    from edge.modbus.profile import Model
-    from edge.modbus.transport import Line, Transport
-    from wire.readings import Reading
+    from edge.modbus.model import Compiled
+    from edge.modbus.transport import Line
+
+LINES = ("tcp", "rtu_over_tcp", "serial")
+LAST_UNIT = 247
+"""Of one device's own on a serial line; the norm (Modbus over serial line, section 2.2) reserves those above."""
 
 
 @dataclass(frozen=True)
 class ModbusTarget:
-    """One device of a bus: its unit id and what its registers mean."""
+    """One device of a bus: its unit id, and its compiled profile."""
 
     id: str
     unit: int
     interval_s: float
-    model: Model
+    model: Compiled
 
 
 @dataclass(frozen=True)
@@ -38,38 +42,9 @@ class ModbusPlan:
 
     def open(self) -> Bus:
         """Make the bus ready; the port is opened with the first reading."""
-        from edge.modbus.transport import Transport  # noqa: PLC0415 - pymodbus is loaded when it is first needed
+        from edge.modbus.bus import ModbusBus  # noqa: PLC0415 - pymodbus is loaded when it is first needed
 
-        return ModbusBus(self.devices, Transport(self.line, self.timeout_s))
-
-
-class ModbusBus:
-    """An open Modbus bus."""
-
-    def __init__(self, devices: tuple[ModbusTarget, ...], transport: Transport) -> None:
-        self._devices = {device.id: device for device in devices}
-        self._transport = transport
-
-    async def read(self, device: str) -> tuple[Reading, ...]:
-        """Read all quantities of one device.
-
-        Raises: TransientError where it does not answer; PermanentError where it refuses.
-        """
-        target = self._devices[device]
-        return await read_model(self._transport, target.unit, target.model)
-
-    async def close(self) -> None:
-        """Close the port or connection."""
-        self._transport.close()
-
-
-async def read_model(transport: Transport, unit: int, model: Model) -> tuple[Reading, ...]:
-    """Make the requests of a model to one unit, and decode the answers."""
-    registers: dict[int, int] = {}
-    for request in model.requests:
-        words = await transport.read(unit, model.profile.modbus.function_code, request)
-        registers.update(enumerate(words, request.address))
-    return model.decode(registers)
+        return ModbusBus(self)
 
 
 class ModbusDriver:
@@ -95,34 +70,47 @@ class ModbusDriver:
                     (*at, "unit"), f"unit {device.unit}, which {units[device.unit]!r} has", "a unit id of its own"
                 )
             units[device.unit] = device.id
+            if device.unit > LAST_UNIT and config.tcp is None and len(config.devices) > 1:
+                raise document.error(
+                    (*at, "unit"),
+                    f"unit {device.unit} beside other devices",
+                    f"a unit id up to {LAST_UNIT}, or a line of its own: more than one device may answer this one",
+                )
             try:
-                model = profiles.load(device.profile)
+                profile = profiles.load(device.profile)
             except ConfigError as error:
                 if error.at.file.is_file():
                     raise
                 raise document.error((*at, "profile"), f"no profile {device.profile!r}", error.expected) from error
-            interval_s = device.interval_s or model.profile.interval_s
+            try:
+                values = parameters.check(device.parameters, profile.parameters)
+            except parameters.ParameterError as error:
+                raise document.error((*at, "parameters", error.name), error.found, error.expected) from error
+            model = profiles.compile_model(profile, values)
+            interval_s = device.interval_s or profile.interval_s
             targets.append(ModbusTarget(device.id, device.unit, interval_s, model))
         return targets
 
     @staticmethod
     def _line(document: Document, path: Path_, config: ModbusBusConfig, first: ModbusTarget) -> Line:
-        if (config.tcp is None) == (config.serial is None):
-            found = "neither 'tcp' nor 'serial'" if config.tcp is None else "both 'tcp' and 'serial'"
-            raise document.error(path, found, "one of them")
-        if config.tcp is not None:
-            endpoint = parse_endpoint(config.tcp)
+        given = {key: value for key in LINES if (value := getattr(config, key)) is not None}
+        if len(given) != 1:
+            found = " and ".join(repr(key) for key in given) or "no line"
+            raise document.error(path, found, "one of 'tcp', 'rtu_over_tcp' and 'serial'")
+        ((key, address),) = given.items()
+        if key != "serial":
+            endpoint = parse_endpoint(address, is_rtu=key == "rtu_over_tcp")
             if endpoint is None:
-                raise document.error((*path, "tcp"), repr(config.tcp), "HOST or HOST:PORT")
-            for key in ("baud_rate", "parity", "stop_bits"):
-                if getattr(config, key) is not None:
-                    raise document.error((*path, key), f"{key!r} beside 'tcp'", "it with 'serial' only")
-            return Endpoint(*endpoint)
-        usual = first.model.profile.modbus.settings
+                raise document.error((*path, key), repr(address), "HOST or HOST:PORT")
+            for setting in ("baud_rate", "parity", "stop_bits"):
+                if getattr(config, setting) is not None:
+                    raise document.error((*path, setting), f"{setting!r} beside {key!r}", "it with 'serial' only")
+            return endpoint
+        usual = first.model.half.settings
         settings = SerialSettings(
             config.baud_rate or usual.baud_rate, config.parity or usual.parity, config.stop_bits or usual.stop_bits
         )
-        return SerialLine(config.serial or "", settings)
+        return SerialLine(address, settings)
 
 
 DRIVER = ModbusDriver()

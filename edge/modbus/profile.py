@@ -1,97 +1,26 @@
-"""The protocol half of a profile: where a model keeps its values."""
+"""Profiles of Modbus devices: their protocol half lists registers, or says which SunSpec models to look for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, TypeAlias
 
 from base.errors import PermanentError
-from edge.modbus.config import SerialSettings
-from edge.modbus.registers import Request, Type, WordOrder, coalesce, decoder, width
+from edge.modbus.model import SearchError
+from edge.modbus.register_map import RegisterProfile
+from edge.modbus.sunspec.profile import SunSpecProfile
 from wire import profile as public
-from wire.readings import Reading
-from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from base.strict_yaml import Document
+    from edge.modbus.model import Compiled, Model, Registers
+    from wire.readings import Reading
 
-Address = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-
-
-class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where one value stands and how it is written there."""
-
-    address: Address
-    type: Type
-    scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    """The register's number times this is the value in the quantity's unit."""
+ModbusProfile: TypeAlias = RegisterProfile | SunSpecProfile
 
 
-class ModbusHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the Modbus driver must know of a model."""
-
-    function_code: Literal[3, 4]
-    word_order: WordOrder = "big"
-    max_registers: Annotated[int, msgspec.Meta(ge=1, le=125)] = 125
-    """Most registers in one request."""
-    max_gap: Annotated[int, msgspec.Meta(ge=0, le=124)] = 0
-    """Most registers that nobody asked for, read over to save a request; 0 where the model may refuse them."""
-    settings: SerialSettings = SerialSettings()
-    registers: dict[str, Register]
-    """By the name of the reading."""
-
-
-class ModbusProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole profile of a Modbus device."""
-
-    modbus: ModbusHalf
-
-
-@dataclass(frozen=True)
-class Field:
-    """One reading, ready to be decoded from the registers at `address`."""
-
-    reading: Reading
-    address: int
-    count: int
-    decode: Callable[[Sequence[int]], float | None]
-
-
-@dataclass(frozen=True)
-class Model:
-    """A profile compiled for reading: which requests to make, and what their answers mean."""
-
-    profile: ModbusProfile
-    requests: tuple[Request, ...]
-    fields: tuple[Field, ...]
-
-    def decode(self, registers: Mapping[int, int]) -> tuple[Reading, ...]:
-        """Turn registers (address -> 16-bit word) into readings; one that holds no value (NaN) is left out.
-
-        Raises: PermanentError where a register is missing.
-        """
-        return tuple(reading for field in self.fields if (reading := _decode(field, registers)) is not None)
-
-
-def _decode(field: Field, registers: Mapping[int, int]) -> Reading | None:
-    try:
-        words = [registers[address] for address in range(field.address, field.address + field.count)]
-    except KeyError as error:
-        raise PermanentError(
-            f"{field.reading.name}: register {error.args[0]} (0x{error.args[0]:04X}) is missing"
-        ) from error
-    value = field.decode(words)
-    return None if value is None else msgspec.structs.replace(field.reading, value=value)
-
-
-@cache
-def load(name: str) -> Model:
-    """Read, check and compile a profile.
+def load(name: str) -> ModbusProfile:
+    """Read and check a profile.
 
     Raises: ConfigError at the line that is wrong.
     """
@@ -99,38 +28,47 @@ def load(name: str) -> Model:
     shown = document.convert(public.Profile)
     if shown.driver != "modbus":
         raise document.error(("driver",), repr(shown.driver), "'modbus'")
-    for reading in shown.readings:  # one by one: an error in a mapping of structs does not name its key
-        at = ("modbus", "registers", reading)
-        if document.lookup(at) is not None:
-            document.convert(Register, at)
-    profile = document.convert(ModbusProfile)
+    is_sunspec = document.lookup(("modbus", "sunspec")) is not None
+    profile = document.convert(SunSpecProfile) if is_sunspec else document.convert(RegisterProfile)
     public.check(document, profile, name)
-    _check_registers(document, profile)
-    return _compile(profile)
+    profile.check(document)
+    return profile
 
 
-def _check_registers(document: Document, profile: ModbusProfile) -> None:
-    half = profile.modbus
-    for name, register in half.registers.items():
-        at = ("modbus", "registers", name)
-        if name not in profile.readings:
-            raise document.error(at, f"the reading {name!r}", "one of those listed under 'readings'")
-        count = width(register.type)
-        if register.address + count > 65536 or count > half.max_registers:
-            raise document.error(at, f"{register.type} at {register.address}", "what can be read in one request")
-    for index, name in enumerate(profile.readings):
-        if name not in half.registers:
-            raise document.error(("readings", index), f"{name!r} without a register", "a row in 'modbus: registers:'")
+def compile_model(profile: ModbusProfile, parameters: Mapping[str, float]) -> Compiled:
+    """Compile a profile for a device with these parameters (all declared ones, checked)."""
+    return profile.compile(parameters)
 
 
-def _compile(profile: ModbusProfile) -> Model:
-    half = profile.modbus
-    fields = []
-    for name in profile.readings:
-        register = half.registers[name]
-        quantity, _, channel = name.partition("/")
-        reading = Reading(quantity, 0.0, quantities()[quantity].unit, channel)
-        decode = decoder(register.type, half.word_order, register.scale)
-        fields.append(Field(reading, register.address, width(register.type), decode))
-    requests = coalesce(((f.address, f.count) for f in fields), half.max_registers, half.max_gap)
-    return Model(profile, tuple(requests), tuple(fields))
+def decode_dump(compiled: Compiled, registers: Registers) -> tuple[Reading, ...]:
+    """Turn a whole dump into readings.
+
+    Raises: PermanentError where it lacks registers that the profile needs.
+    """
+    model = locate_in(compiled, registers)
+    missing = model.missing(registers)
+    if missing:
+        raise PermanentError(f"the dump lacks {len(missing)} of the profile's values, first {missing[0]}")
+    return model.decode(registers)
+
+
+def locate_in(compiled: Compiled, registers: Registers) -> Model:
+    """Locate a device's model in a dump of its registers.
+
+    Raises: PermanentError where the device is not what its profile says.
+    """
+    search = compiled.locate()
+    try:
+        request = next(search)
+        while True:
+            keys = [(request.function_code, address) for address in range(request.address, request.end)]
+            is_there = all(key in registers for key in keys)
+            request = search.send([registers[key] for key in keys] if is_there else None)
+    except StopIteration as found:
+        model: Model = found.value
+        return model
+    except SearchError as error:
+        raise PermanentError(f"the dump has {error}") from error
+
+
+__all__ = ["ModbusProfile", "compile_model", "decode_dump", "load", "locate_in"]

@@ -5,94 +5,192 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
-Type: TypeAlias = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
-WordOrder: TypeAlias = Literal["big", "little"]
+Type: TypeAlias = Literal[
+    "bit", "int16", "uint16", "int32", "uint32", "int48", "uint48", "int64", "uint64", "float32", "float64"
+]
+Order: TypeAlias = Literal["big", "little"]
+Words: TypeAlias = "Sequence[int]"
 
-_FORMATS: dict[Type, struct.Struct] = {
-    "int16": struct.Struct(">h"),
-    "uint16": struct.Struct(">H"),
-    "int32": struct.Struct(">i"),
-    "uint32": struct.Struct(">I"),
-    "int64": struct.Struct(">q"),
-    "uint64": struct.Struct(">Q"),
-    "float32": struct.Struct(">f"),
-    "float64": struct.Struct(">d"),
+_WIDTHS: dict[Type, int] = {
+    "bit": 1,
+    "int16": 1,
+    "uint16": 1,
+    "int32": 2,
+    "uint32": 2,
+    "int48": 3,
+    "uint48": 3,
+    "int64": 4,
+    "uint64": 4,
+    "float32": 2,
+    "float64": 4,
 }
-_FLOAT32 = _FORMATS["float32"]
+_FLOATS = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
+_FLOAT32 = _FLOATS["float32"]
+_MANTISSA_BITS = 24  # of a float32
+_LEAST_EXPONENT = -125  # below it a float32 is subnormal
 
 
 def width(kind: Type) -> int:
     """Return how many 16-bit registers a type fills."""
-    return _FORMATS[kind].size // 2
+    return _WIDTHS[kind]
 
 
-def decoder(kind: Type, word_order: WordOrder, scale: float) -> Callable[[Sequence[int]], float | None]:
-    """Build the function that turns a value's registers into the value, None where they hold none (NaN, infinity).
+def octets(words: Words, *, word_order: Order = "big", byte_order: Order = "big") -> bytes:
+    """Bring registers into the order of the wire's bytes, most significant first."""
+    data = struct.pack(f"{'>' if byte_order == 'big' else '<'}{len(words)}H", *words)
+    if word_order == "big":
+        return data
+    return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
 
-    A float32 that is no whole number becomes the shortest decimal that is the same float32: what the maker's
-    firmware meant, and what its display shows, not 230.10000610351562. Where 1/scale is whole, it is divided by, so
-    that 2301 with a scale of 0.1 is 230.1 and not 230.10000000000002.
+
+def number(
+    kind: Type, *, word_order: Order = "big", byte_order: Order = "big", no_value: Collection[int] = ()
+) -> Callable[[Words], float | None]:
+    """Build the function that turns a value's registers into a number, or None where they hold no value.
+
+    No value is NaN, infinity, and whatever the profile lists in `no_value`: the bit pattern, read as an unsigned
+    number. A float32 that is no whole number becomes the shortest decimal that is the same float32: what the
+    maker's firmware meant, and what its display shows, not 230.10000610351562.
     """
-    form = _FORMATS[kind]
-    words = struct.Struct(f">{form.size // 2}H")
-    reverse = word_order == "little"
-    divisor = round(1 / scale)
-    divide = divisor > 1 and math.isclose(divisor * scale, 1.0, rel_tol=1e-12)
+    floating = _FLOATS.get(kind)
+    signed = kind.startswith("int")
+    nothing = frozenset(no_value)
+    pack = struct.Struct(f"{'>' if byte_order == 'big' else '<'}{width(kind)}H").pack
+    is_reversed = word_order == "little"
 
-    def decode(registers: Sequence[int]) -> float | None:
-        data = words.pack(*(reversed(registers) if reverse else registers))
-        value: float = form.unpack(data)[0]
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                return None
-            if form is _FLOAT32:
-                value = _shortest(value, data)
-        return value / divisor if divide else value * scale
+    def decode(words: Words) -> float | None:
+        data = pack(*(reversed(words) if is_reversed else words))
+        if nothing and int.from_bytes(data, "big") in nothing:
+            return None
+        if floating is None:
+            return int.from_bytes(data, "big", signed=signed)
+        value: float = floating.unpack(data)[0]
+        if value - value != 0.0:  # NaN or infinity
+            return None
+        return _shortest(value) if floating is _FLOAT32 else value
 
     return decode
 
 
-def _shortest(value: float, data: bytes) -> float:
-    """Return the shortest decimal that is the same float32; nine digits always suffice. A whole number stays."""
+def bit_field(first: int, last: int) -> Callable[[float | None], float | None]:
+    """Build the function that takes the bits `first` to `last` (0 is the least significant) out of a whole number."""
+    mask = (1 << (last - first + 1)) - 1
+
+    def extract(value: float | None) -> float | None:
+        return None if value is None else (int(value) >> first) & mask
+
+    return extract
+
+
+def scaled(value: float, scale: float) -> float:
+    """Multiply, exactly where that can be: 2301 with a scale of 0.1 is 230.1 and not 230.10000000000002."""
+    if 0 < abs(scale) < 1:
+        divisor = round(1 / scale)
+        if math.isclose(divisor * scale, 1.0, rel_tol=1e-12):
+            return value / divisor
+    return value * scale
+
+
+def power_of_ten(word: int) -> int | None:
+    """Read a scale factor register: -10 to 10; None where it is "not implemented" (0x8000), or nonsense."""
+    power = word - 65536 if word >= 32768 else word
+    return power if -10 <= power <= 10 else None
+
+
+def raised(value: float, power: int) -> float:
+    """Multiply by a power of ten, exactly where that can be: divided by 10, not multiplied by 0.1."""
+    return value * 10.0**power if power >= 0 else value / 10.0**-power
+
+
+def tidy(value: float) -> float:
+    """Drop the digits that binary arithmetic added: 12.3456 kW are 12345.6 W and not 12345.599999999999.
+
+    Fifteen digits are what a float64 always keeps.
+    """
+    return float(f"{value:.15g}")
+
+
+def text(words: Words) -> str:
+    """Read a string, two characters a register, without what fills it up."""
+    return octets(words).split(b"\0", 1)[0].decode("ascii", errors="replace").strip()
+
+
+def _shortest(value: float) -> float:
+    """Return the shortest decimal that is the same float32; nine digits always suffice. A whole number stays.
+
+    A decimal is the same float32 where it lies nearer than half the distance to the next one. (On the middle itself
+    no decimal of up to eight digits can lie, unless it is whole.)
+    """
     if value.is_integer():
         return value
-    for digits in range(6, 9):
-        candidate = float(f"{value:.{digits}g}")
-        try:
-            if _FLOAT32.pack(candidate) == data:
-                return candidate
-        except OverflowError:  # rounded up beyond the largest float32
-            continue
-    return float(f"{value:.9g}")
+    near = math.ldexp(0.5, max(math.frexp(value)[1], _LEAST_EXPONENT) - _MANTISSA_BITS)
+    seven = float(f"{value:.7g}")
+    if abs(seven - value) < near:
+        six = float(f"{value:.6g}")
+        return six if abs(six - value) < near else seven
+    eight = float(f"{value:.8g}")
+    return eight if abs(eight - value) < near else float(f"{value:.9g}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One read request: `count` registers from `address`."""
+    """One read request by one function code: `count` registers (or bits, for codes 1 and 2) from `address`."""
 
+    function_code: int
     address: int
     count: int
 
+    @property
+    def end(self) -> int:
+        """First address behind it."""
+        return self.address + self.count
 
-def coalesce(spans: Iterable[tuple[int, int]], max_registers: int, max_gap: int) -> list[Request]:
-    """Cover spans of (address, count) by the fewest requests.
+    def is_within(self, other: Request) -> bool:
+        """Whether another request covers this one."""
+        return self.function_code == other.function_code and other.address <= self.address and self.end <= other.end
 
-    A request never exceeds `max_registers`, reads over at most `max_gap` unwanted registers in a row, and
-    never splits a value.
+    def keys(self) -> tuple[tuple[int, int], ...]:
+        """Return function code and address of every register of it."""
+        return _keys(self.function_code, self.address, self.end)
+
+    def __str__(self) -> str:
+        return f"registers {self.address} to {self.end - 1}"
+
+
+@lru_cache(4096)
+def _keys(function_code: int, first: int, end: int) -> tuple[tuple[int, int], ...]:
+    return tuple((function_code, address) for address in range(first, end))
+
+
+def enclosing(spans: Sequence[Request]) -> Request:
+    """Return the request that covers spans of one function code."""
+    address = min(span.address for span in spans)
+    return Request(spans[0].function_code, address, max(span.end for span in spans) - address)
+
+
+def coalesce(spans: Iterable[Request], max_registers: int, max_gap: int) -> list[Request]:
+    """Cover spans by the fewest requests.
+
+    A request never exceeds `max_registers` (unless one span does), reads over at most `max_gap` unwanted
+    registers in a row, and never splits a span.
     """
     requests: list[Request] = []
-    for address, count in sorted(set(spans)):
-        end = address + count
+    for span in sorted(set(spans), key=lambda s: (s.function_code, s.address, s.count)):
         if requests:
             last = requests[-1]
-            last_end = last.address + last.count
-            if address - last_end <= max_gap and max(end, last_end) - last.address <= max_registers:
-                requests[-1] = Request(last.address, max(end, last_end) - last.address)
+            end = max(last.end, span.end)
+            if (
+                span.function_code == last.function_code
+                and span.address - last.end <= max_gap
+                and end - last.address <= max_registers
+            ):
+                requests[-1] = Request(last.function_code, last.address, end - last.address)
                 continue
-        requests.append(Request(address, count))
+        requests.append(span)
     return requests

@@ -1,24 +1,30 @@
 """The one module that touches pymodbus: requests out, registers back, its errors translated.
 
-After a time-out the connection is closed and opened anew before the next request, so that a late reply is
-never taken for the answer to another question.
+A late reply is never taken for the answer to another question. Modbus TCP numbers its transactions, and after a
+time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first
+asked for a number of registers that it was not asked for since, so that what it owes shows by its length; it answers
+in turn, so whatever it owed has come when this answer has.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, TypeAlias
 
+from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ExceptionResponse
+from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from base.errors import PermanentError, TransientError
 from edge.modbus.config import Endpoint, SerialLine
+from edge.modbus.registers import Request
 
 if TYPE_CHECKING:
-    from edge.modbus.registers import Request
+    from collections.abc import Awaitable, Callable
 
 Line: TypeAlias = Endpoint | SerialLine
 _Client: TypeAlias = AsyncModbusTcpClient | AsyncModbusSerialClient
@@ -26,7 +32,13 @@ _Client: TypeAlias = AsyncModbusTcpClient | AsyncModbusSerialClient
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it has to say comes as an exception
 
 QUIET_AFTER_TIMEOUT_S = 0.3
-"""A serial line is left alone that long after a time-out: what comes late falls into the void."""
+"""A line is left alone that long after a time-out: what is a little late falls into the void."""
+OWED_FOR_S = 60.0
+"""Nobody answers later than that."""
+BITS_PER_CHARACTER = 11
+SILENT_CHARACTERS = 3.5
+LEAST_SILENCE_S = 0.00175
+"""Modbus over serial line V1.02, 2.5.1.1: 3.5 characters, above 19200 baud 1.750 ms."""
 
 _EXCEPTIONS = {
     1: "illegal function",
@@ -39,7 +51,28 @@ _EXCEPTIONS = {
     10: "gateway path unavailable",
     11: "gateway target device failed to respond",
 }
-_PASSING = {4, 5, 6, 10, 11}
+_PASSING = {4, 5, 6, 10}
+NO_ANSWER_BEHIND_GATEWAY = 11
+
+
+class NoAnswerError(TransientError):
+    """The device did not answer: silent, gone, or on a line that cannot be opened."""
+
+
+class RefusedError(PermanentError):
+    """The device answered with an exception that will not go away; `code` is Modbus' own."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Debt:
+    """What a unit on an RTU line may still answer late: the sizes of the replies that it owes."""
+
+    def __init__(self) -> None:
+        self.sizes: set[int] = set()
+        self.until_s = 0.0
 
 
 class Transport:
@@ -49,53 +82,82 @@ class Transport:
         self.line = line
         self._timeout_s = timeout_s
         self._client: _Client | None = None
-        self._quiet = False
+        self._last_number = 0
+        self._free_at_s = 0.0
+        self._debts: dict[int, _Debt] = {}
+        self._has_numbers = isinstance(line, Endpoint) and not line.is_rtu
+        self._silence_s = _silence_s(line)
 
-    async def read(self, unit: int, function_code: int, request: Request) -> list[int]:
-        """Read registers by function code 3 or 4.
+    async def read(self, unit: int, request: Request, turnaround_s: float = 0.0) -> list[int]:
+        """Read registers by function codes 3 and 4 (words) or bits by 1 and 2 (0 and 1).
 
-        Raises: TransientError where there is no answer, PermanentError where the device refuses.
+        `turnaround_s`: what the device needs after an answer before it hears the next request.
+
+        Raises: NoAnswerError where nobody answers, TransientError where the device cannot now, RefusedError where
+        it never will.
         """
-        client = await self._connected()
-        call = client.read_holding_registers if function_code == 3 else client.read_input_registers
-        where = f"{self.line}, unit {unit}"
-        try:
-            reply = await call(request.address, count=request.count, device_id=unit)
-        except ModbusException as error:
-            self._drop()
-            raise TransientError(f"{where}: no answer in {self._timeout_s:g} s") from error
-        except OSError as error:
-            self._drop()
-            raise TransientError(f"{where}: {error}") from error
-        except asyncio.CancelledError:
-            self._drop()
-            raise
-        if isinstance(reply, ExceptionResponse):
-            code = reply.exception_code
-            text = (
-                f"{where}: {_EXCEPTIONS.get(code, 'exception')} ({code}) on "
-                f"registers {request.address} to {request.address + request.count - 1}"
-            )
-            raise TransientError(text) if code in _PASSING else PermanentError(text)
-        if reply.isError() or len(reply.registers) != request.count:
-            self._drop()
-            raise TransientError(f"{where}: {len(reply.registers)} registers where {request.count} were asked for")
-        return list(reply.registers)
+        if unit in self._debts:
+            await self._settle(unit, request, turnaround_s)
+        return await self._exchange(unit, request, turnaround_s)
 
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
         if self._client is not None:
+            self._last_number = self._client.ctx.next_tid
             self._client.close()
             self._client = None
 
-    def _drop(self) -> None:
-        self.close()
-        self._quiet = isinstance(self.line, SerialLine)
+    async def _settle(self, unit: int, request: Request, turnaround_s: float) -> None:
+        """Let a unit pay what it owes: ask for a size that it does not owe, and throw the answer away."""
+        debt = self._debts[unit]
+        if time.monotonic() > debt.until_s:
+            del self._debts[unit]
+            return
+        taken = debt.sizes | {_size(request)}
+        count = next(count for count in range(1, 126) if _size_of(request.function_code, count) not in taken)
+        with contextlib.suppress(RefusedError):  # an exception is an answer too
+            await self._exchange(unit, Request(request.function_code, request.address, count), turnaround_s)
+        self._debts.pop(unit, None)
+
+    async def _exchange(self, unit: int, request: Request, turnaround_s: float) -> list[int]:
+        client = await self._connected()
+        wait_s = self._free_at_s - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        try:
+            reply: ModbusPDU = await _call(client, request)(request.address, count=request.count, device_id=unit)
+        except (ModbusException, OSError) as error:
+            self._unanswered(unit, request)
+            raise NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s") from error
+        except asyncio.CancelledError:
+            self._unanswered(unit, request)
+            raise
+        self._free_at_s = time.monotonic() + self._silence_s + turnaround_s
+        if isinstance(reply, ExceptionResponse):
+            raise self._refusal(unit, request, reply.exception_code)
+        words = _content(reply, request)
+        if words is None:
+            self._unanswered(unit, request)
+            raise NoAnswerError(f"{self.line}, unit {unit}: an answer to another question")
+        return words
+
+    def _unanswered(self, unit: int, request: Request) -> None:
+        """Note that a reply may still come, and keep the line quiet for a while."""
+        self._free_at_s = time.monotonic() + QUIET_AFTER_TIMEOUT_S
+        if isinstance(self.line, Endpoint):
+            self.close()
+        if not self._has_numbers:
+            debt = self._debts.setdefault(unit, _Debt())
+            debt.sizes.add(_size(request))
+            debt.until_s = time.monotonic() + OWED_FOR_S
+
+    def _refusal(self, unit: int, request: Request, code: int) -> Exception:
+        text = f"{self.line}, unit {unit}: {_EXCEPTIONS.get(code, 'exception')} ({code}) on {request}"
+        if code == NO_ANSWER_BEHIND_GATEWAY:
+            return NoAnswerError(text)
+        return TransientError(text) if code in _PASSING else RefusedError(text, code)
 
     async def _connected(self) -> _Client:
-        if self._quiet:
-            await asyncio.sleep(QUIET_AFTER_TIMEOUT_S)
-            self._quiet = False
         if self._client is not None and self._client.connected:
             return self._client
         self.close()
@@ -104,18 +166,24 @@ class Transport:
             connected = await client.connect()
         except (OSError, ModbusException, ValueError) as error:  # ValueError: pyserial, for an odd baud rate
             client.close()
-            raise TransientError(f"{self.line}: {error}") from error
+            raise NoAnswerError(f"{self.line}: {error}") from error
         if not connected:
             client.close()
-            raise TransientError(f"{self.line}: cannot be opened")
+            raise NoAnswerError(f"{self.line}: cannot be opened")
+        client.ctx.next_tid = self._last_number  # a new connection begins at 0 again, and a gateway may mix them up
         self._client = client
         return client
 
     def _make_client(self) -> _Client:
-        # reconnect_delay 0 and retries 0: when to try again is the agent's business
+        # reconnect_delay 0 and retries 0: when to try again is not pymodbus' business
         if isinstance(self.line, Endpoint):
             return AsyncModbusTcpClient(
-                self.line.host, port=self.line.port, timeout=self._timeout_s, retries=0, reconnect_delay=0
+                self.line.host,
+                port=self.line.port,
+                framer=FramerType.RTU if self.line.is_rtu else FramerType.SOCKET,
+                timeout=self._timeout_s,
+                retries=0,
+                reconnect_delay=0,
             )
         settings = self.line.settings
         return AsyncModbusSerialClient(
@@ -127,3 +195,38 @@ class Transport:
             retries=0,
             reconnect_delay=0,
         )
+
+
+def _silence_s(line: Line) -> float:
+    if isinstance(line, Endpoint):
+        return 0.0
+    return max(LEAST_SILENCE_S, SILENT_CHARACTERS * BITS_PER_CHARACTER / line.settings.baud_rate)
+
+
+def _size_of(function_code: int, count: int) -> int:
+    """Return how many bytes of values a reply carries."""
+    return (count + 7) // 8 if function_code in (1, 2) else 2 * count
+
+
+def _size(request: Request) -> int:
+    return _size_of(request.function_code, request.count)
+
+
+def _call(client: _Client, request: Request) -> Callable[..., Awaitable[ModbusPDU]]:
+    return {
+        1: client.read_coils,
+        2: client.read_discrete_inputs,
+        3: client.read_holding_registers,
+        4: client.read_input_registers,
+    }[request.function_code]
+
+
+def _content(reply: ModbusPDU, request: Request) -> list[int] | None:
+    """Return what a reply carries; None where it is no answer to this request."""
+    if reply.isError() or reply.function_code != request.function_code:
+        return None
+    if request.function_code in (1, 2):
+        if (len(reply.bits) + 7) // 8 != _size(request):
+            return None
+        return [int(bit) for bit in reply.bits[: request.count]]
+    return list(reply.registers) if len(reply.registers) == request.count else None

@@ -89,6 +89,13 @@ def test_other_flags_stand_beside_the_value(flag: int, town_registry: Registry) 
     assert (point.series.measurement, point.fields["q"]) == ("electricity", float(flag))
 
 
+def test_any_device_may_tell_of_itself(town_registry: Registry) -> None:
+    """Whether it answers, and how its bus fares, stands beside what it measures; no profile has to list it."""
+    (point,) = _route(town_registry, POWER, Reading("reachable", 1.0, "/"), Reading("bus_error_rate", 0.5, "/100"))
+    assert point.series.measurement == "electricity"
+    assert point.fields == {"active_power": 3515.8, "reachable": 1.0, "bus_error_rate": 0.5}
+
+
 STRANGERS = [
     ("an unknown device", "nobody", POWER),
     ("a device of another gateway", "plant-pump", POWER),

@@ -10,6 +10,7 @@ from base import strict_yaml
 from base.errors import ConfigError
 from edge.drivers import plan_bus
 from edge.modbus import driver
+from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, parse_endpoint
 from edge.modbus.driver import ModbusPlan
 
@@ -47,18 +48,40 @@ def test_settings_come_from_the_profile() -> None:
 
 def test_one_request_reads_an_sdm630() -> None:
     """The profile's gap lets all sixteen values come with one request."""
-    assert len(_plan(GOOD).devices[0].model.requests) == 1
+    model = profiles.locate_in(_plan(GOOD).devices[0].model, {})
+    assert len(model.requests()) == 1
+
+
+def test_a_sunspec_device_is_planned_without_a_question_to_it() -> None:
+    """Which models it has is found out when it is first read; what the place must say is checked at the desk."""
+    device = "profile: sunspec/meter, site: school, unit: 2, parameters: {meter_number: 2}"
+    plan = _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device))
+    assert [target.interval_s for target in plan.devices] == [30, 10]
+    with pytest.raises(ConfigError, match="11; expected 1 to 10"):
+        _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device.replace(": 2}", ": 11}")))
+
+
+def test_a_sensor_alone_on_its_line_may_be_asked_by_the_address_that_any_answers() -> None:
+    """Senseair's CO2 sensors answer 254 whatever their own; over Modbus TCP it is an id like any other."""
+    alone = "- {id: room, driver: modbus, serial: /dev/ttyS0, devices: [DEVICE]}"
+    sensor = "{id: co2, profile: senseair/s8, site: school, unit: 254}"
+    (device,) = _plan(alone.replace("DEVICE", sensor)).devices
+    assert device.unit == 254
+    plan = _plan(GOOD.replace("serial: /dev/ttyUSB0", "tcp: 192.0.2.1").replace("unit: 2}", "unit: 254}"))
+    assert [device.unit for device in plan.devices] == [1, 254]
 
 
 BROKEN = [
     ("serial: /dev/ttyUSB0", "tcp: a b", (3, 8), "'a b'", "HOST:PORT"),
     ("serial: /dev/ttyUSB0", "tcp: host:99999", (3, 8), "'host:99999'", "HOST:PORT"),
-    ("serial: /dev/ttyUSB0", "tcp: host\n  serial: /dev/x", (1, 3), "both", "one of them"),
-    ("  serial: /dev/ttyUSB0\n", "", (1, 3), "neither", "one of them"),
+    ("serial: /dev/ttyUSB0", "tcp: host\n  serial: /dev/x", (1, 3), "'tcp' and 'serial'", "one of"),
+    ("  serial: /dev/ttyUSB0\n", "", (1, 3), "no line", "one of"),
     ("serial: /dev/ttyUSB0", "tcp: host\n  parity: N", (4, 11), "beside 'tcp'", "'serial' only"),
     ("driver: modbus", "driver: modbuzz", (2, 11), "'modbuzz'", "modbus"),
     ("unit: 2}", "unit: 1}", (6, 59), "which 'main' has", "of its own"),
-    ("unit: 2}", "unit: 248}", (6, 59), "248", "247"),
+    ("unit: 2}", "unit: 255}", (6, 59), "255", "254"),
+    ("unit: 2}", "unit: 0}", (6, 59), "0", "1"),
+    ("unit: 2}", "unit: 254}", (6, 59), "unit 254 beside other devices", "a line of its own"),
     ("unit: 2}", "unit: '2'}", (6, 59), "'2'", "a whole number"),
     ("unit: 2}", "unit: 2, speed: 3}", (6, 62), "unknown key 'speed'", "documented"),
     ("profile: janitza/b23", "profile: janitza/b24", (6, 26), "no profile 'janitza/b24'", "janitza/b23"),

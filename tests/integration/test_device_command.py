@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tty
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,9 +84,30 @@ def test_a_device_that_refuses_is_said(meters: Field) -> None:
     assert "illegal data address (2) on registers 0 to 75" in done.stderr
 
 
+def test_a_senseair_sensor_answers_the_address_that_any_answers() -> None:
+    """The published question and answer, byte for byte: FE 04 00 03 00 01 is answered with 0x0388 (904) ppm."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    asked = bytearray()
+
+    def answer() -> None:
+        while len(asked) < 8:
+            asked.extend(os.read(ours, 8 - len(asked)))
+        os.write(ours, bytes.fromhex("FE 04 02 03 88 AD B2"))
+
+    Thread(target=answer, daemon=True).start()
+    done = _device("read", "senseair/s8", "--serial", os.ttyname(theirs), "--unit", "254", "--json")
+    assert done.returncode == 0, done.stderr
+    assert asked == bytes.fromhex("FE 04 00 03 00 01 D5 C5")
+    (reading,) = json.loads(done.stdout)["readings"]
+    assert (reading["quantity"], reading["value"], reading["unit"]) == ("co2_indoor", 904.0, "ppm")
+    os.close(ours)
+    os.close(theirs)
+
+
 WRONG = [
     (["read", "eastron/sdm631", "--tcp", "127.0.0.1"], "no profile 'eastron/sdm631'"),
-    (["read", "eastron/sdm630"], "either --tcp HOST:PORT or --serial PORT"),
+    (["read", "eastron/sdm630"], "one of --tcp HOST:PORT"),
     (["read", "eastron/sdm630", "--tcp", "a b"], "not HOST or HOST:PORT"),
     (["read", "eastron/sdm630", "--tcp", "h", "--unit", "300"], "300"),
     (["decode", "eastron/sdm630", "--registers", "missing.json"], "missing.json:1:1"),

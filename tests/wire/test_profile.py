@@ -47,7 +47,7 @@ def test_a_profile_that_ships_is_sound(name: str) -> None:
     shipped = profile.load(name)
     assert shipped.profile == name
     assert shipped.sources
-    fields = measurements().readings.measurements[shipped.measurement]
+    fields = measurements().fields(shipped.measurement)
     for reading in shipped.readings:
         quantity = reading.partition("/")[0]
         assert quantities()[quantity].unit
@@ -68,6 +68,12 @@ def test_the_public_half_is_read_without_the_protocol_half(tmp_path: Path) -> No
     assert loaded.label.de == "Zähler"
     assert loaded.channels["lane2.in"].parts() == [("lane", "lane2"), ("direction", "in")]
     assert loaded.readings == ["voltage/L1", "active_power", "active_power/lane2.in"]
+
+
+def test_any_device_may_tell_of_itself(tmp_path: Path) -> None:
+    """Whether it answers, its battery, its radio: whatever it measures."""
+    write(tmp_path, SOUND.replace("  - active_power\n", "  - battery_percent\n  - rssi\n  - reachable\n"))
+    assert {"battery_percent", "rssi", "reachable"} <= set(profile.load(NAME, tmp_path).readings)
 
 
 def test_every_part_of_a_channel_has_its_tag() -> None:

@@ -1,0 +1,1 @@
+"""SunSpec: meters and inverters that say themselves where their registers are."""

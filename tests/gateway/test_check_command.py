@@ -1,0 +1,183 @@
+"""`messnetz gateway check` on what people really write: each error in one line, at its place, exit 2."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import messnetz
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """\
+gateway: town-hall-gw
+mqtt: {host: broker.example, tls: {ca: ca.pem, certificate: gw.pem, key: gw.key}}
+clock: kernel
+spool: {seal_interval_s: 30}
+buses:
+  - id: hall
+    driver: modbus
+    tcp: 192.0.2.10
+    devices:
+      - {id: main, profile: eastron/sdm630, site: town-hall, unit: 1}
+  - id: cellar
+    driver: modbus
+    serial: /dev/ttyUSB0
+    devices:
+      - {id: kitchen, profile: janitza/b23, site: town-hall, unit: 7, interval_s: 30}
+"""
+
+
+def _check(file: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    try:
+        code = messnetz.run(["gateway", "check", str(file)])
+    except SystemExit as end:
+        code = int(str(end.code))
+    return code, capsys.readouterr().err
+
+
+def test_a_good_file_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0, and what is in it."""
+    file = tmp_path / "gw.yaml"
+    file.write_text(GOOD)
+    assert messnetz.run(["gateway", "check", str(file)]) == 0
+    assert "2 buses, 2 devices" in capsys.readouterr().out
+
+
+BROKEN = [
+    (
+        "gateway: town-hall-gw",
+        "gateway: Town Hall",
+        "1:10: found 'Town Hall'; expected lower-case letters, digits and hyphens",
+    ),
+    ("gateway: town-hall-gw", "gateway: 12", "1:10: found 12; expected a text"),
+    ("gateway: town-hall-gw\n", "", "1:1: found no key 'gateway'; expected 'gateway' to be set here"),
+    ("gateway: town", "gatewy: town", "1:1: found unknown key 'gatewy'"),
+    ("host: broker.example, ", "", "2:7: found no key 'host'"),
+    (
+        "host: broker.example",
+        "host: broker.example, port: 99999",
+        "2:36: found 99999; expected a whole number <= 65535",
+    ),
+    ("host: broker.example", "host: broker.example, port: '1883'", "2:36: found '1883'; expected a whole number"),
+    ("host: broker.example", "host: broker.example, password: secret", "2:30: found unknown key 'password'"),
+    (", key: gw.key", "", "2:35: found no key 'key'"),
+    ("clock: kernel", "clock: ntp", "3:8: found 'ntp'; expected one of"),
+    ("seal_interval_s: 30", "seal_interval_s: 0", "4:26: found 0; expected a number >= 0.1"),
+    ("seal_interval_s: 30", "seal_interval_s: 30s", "4:26: found '30s'; expected a number"),
+    ("seal_interval_s: 30", "seal_interval_s: yes", "4:26: found 'yes'; expected a number"),
+    (
+        "seal_interval_s: 30",
+        "seal_interval_s: .inf",
+        "4:26: found .inf, which is no finite number; expected a finite number",
+    ),
+    ("seal_interval_s", "interval", "4:9: found unknown key 'interval'"),
+    ("  - id: hall", "  - id: cellar", "11:9: found a second bus 'cellar'; expected an id of its own"),
+    ("driver: modbus\n    tcp", "driver: mbus\n    tcp", "7:13: found 'mbus'; expected one of: modbus"),
+    ("    driver: modbus\n    tcp", "    tcp", "6:5: found no key 'driver'"),
+    ("tcp: 192.0.2.10", "tcp: http://192.0.2.10", "8:10: found 'http://192.0.2.10'; expected HOST or HOST:PORT"),
+    ("tcp: 192.0.2.10", "tcp: 192.0.2.10:0", "8:10: found '192.0.2.10:0'; expected HOST or HOST:PORT"),
+    ("    tcp: 192.0.2.10\n", "", "6:5: found no line; expected one of 'tcp', 'rtu_over_tcp' and 'serial'"),
+    ("tcp: 192.0.2.10", "tcp: 192.0.2.10\n    serial: /dev/x", "6:5: found 'tcp' and 'serial'; expected one of"),
+    ("tcp: 192.0.2.10", "tcp: 192.0.2.10\n    baud_rate: 9600", "9:16: found 'baud_rate' beside 'tcp'"),
+    ("serial: /dev/ttyUSB0", "serial: /dev/ttyUSB0\n    parity: even", "14:13: found 'even'; expected one of"),
+    (
+        "serial: /dev/ttyUSB0",
+        "serial: /dev/ttyUSB0\n    baud_rate: 96",
+        "14:16: found 96; expected a whole number >= 300",
+    ),
+    ("profile: janitza/b23", "profile: janitza", "15:32: found 'janitza'; expected maker/model"),
+    ("profile: janitza/b23", "profile: janitza/b32", "15:32: found no profile 'janitza/b32'; expected one of"),
+    ("unit: 7", "unit: 0", "15:68: found 0; expected a whole number >= 1"),
+    ("unit: 7", "unit: seven", "15:68: found 'seven'; expected a whole number"),
+    (", unit: 7", "", "15:9: found no key 'unit'"),
+    ("id: kitchen", "id: main", "15:14: found 'main', which is a device on bus 'hall'; expected an id of its own"),
+    ("unit: 7, interval_s: 30}", "unit: 7, interval_s: 0}", "15:83: found 0; expected a number >= 0.1"),
+    ("unit: 7, interval_s: 30}", "unit: 7, interval_s: 30, ct_ratio: 5}", "15:87: found unknown key 'ct_ratio'"),
+    (
+        "unit: 7, interval_s: 30}",
+        "unit: 7, parameters: {ct_ratio: 5}}",
+        "15:94: found the unknown parameter 'ct_ratio'",
+    ),
+    (
+        "    devices:\n      - {id: main",
+        "    devices: []\n  #   - {id: main",
+        "9:14: found a list; expected a list of length >= 1",
+    ),
+    ("  - id: hall", "\t- id: hall", "6:1: found broken YAML"),
+    ("clock: kernel", "clock: kernel\nclock: trusted", "4:1: found key 'clock' a second time (first in line 3)"),
+    ("clock: kernel", "clock: !!python/object:os.system kernel", "3:8: found the tag"),
+    ("clock: kernel", "clock: &a [*a]", "3:"),
+    ("clock: kernel", "<<: {clock: kernel}", "3:1: found a merge (<<)"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), BROKEN)
+def test_a_broken_configuration_is_one_line_and_exit_2(
+    old: str, new: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, line and column, what was found, and what would be right."""
+    assert old in GOOD
+    file = tmp_path / "gw.yaml"
+    file.write_text(GOOD.replace(old, new, 1))
+    code, error = _check(file, capsys)
+    assert code == 2
+    assert error.startswith(f"{file}:{says}"), error
+    assert "; expected " in error
+    assert error.count("\n") == 1
+
+
+KINDS = {
+    "empty": b"",
+    "blank": b"\n\n   \n",
+    "a remark": b"# nothing yet\n",
+    "a list": b"- 1\n- 2\n",
+    "a text": b"hello\n",
+    "a number": b"42\n",
+    "binary": bytes(range(256)) * 20,
+    "zeros": b"\0" * 5000,
+    "latin-1": "gateway: Rathaus-Süd\n".encode("latin-1"),
+    "utf-16": GOOD.encode("utf-16"),
+    "a million lines": b"a: 1\n" * 1_000_000,
+    "many keys": b"".join(b"key%d: 1\n" % n for n in range(60_000)),
+    "one long line": b"gateway: " + b"x" * 1_000_000,
+    "many devices": GOOD.encode()
+    + b"".join(b"      - {id: d%d, profile: janitza/b23, site: s, unit: 300}\n" % n for n in range(12_000)),
+    "a bomb": b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+    + b"".join(b"%c: &%c [" % (n, n) + b",".join([b"*%c" % (n - 1)] * 9) + b"]\n" for n in range(98, 110)),
+    "deep": b"a: " + b"[" * 100_000,
+    "deep and closed": b"a: " + b"[" * 900 + b"]" * 900,
+    "a DevEUI of digits": GOOD.replace("unit: 7", "unit: 0004A30B001C0530").encode(),
+    "windows": GOOD.replace("\n", "\r\n").replace("kernel", "ntp").encode(),
+    "a tab": b"gateway:\ttown-hall-gw\n\tmqtt: {}\n",
+    "unclosed": b"gateway: 'town-hall-gw\nmqtt: {host: a}\n",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_file_of_any_kind_gives_a_trace_or_takes_long(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2 with one sentence; the bound on time is generous, a quadratic parser would miss it by far."""
+    file = tmp_path / "gw.yaml"
+    file.write_bytes(KINDS[kind])
+    begin = time.process_time()
+    code, error = _check(file, capsys)
+    assert time.process_time() - begin < 10
+    assert code == 2
+    assert error.startswith(f"{file}:")
+    assert "; expected " in error
+    assert len(error) < 1000
+    assert "Traceback" not in error
+    assert "internal error" not in error
+
+
+def test_a_directory_or_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no file is named as such."""
+    for path in (tmp_path, tmp_path / "missing.yaml"):
+        code, error = _check(path, capsys)
+        assert code == 2
+        assert error.startswith(f"{path}:1:1: found no readable file")
