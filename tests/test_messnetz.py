@@ -117,7 +117,7 @@ def test_the_optional_modules_are_those_of_the_extras() -> None:
     """A module that an extra brings, and whose absence would not be explained, would look like a fault of ours."""
     extras = PROJECT["optional-dependencies"]
     wanted = [re.split(r"[~>=<\[ ]", line)[0] for extra in ("gateway", "cloud", "demo") for line in extras[extra]]
-    modules = {"pyserial": "serial", "influxdb-client": "influxdb_client"}
+    modules = {"pyserial": "serial", "influxdb-client": "influxdb_client", "pysunspec2": "sunspec2"}
     assert {modules.get(name, name) for name in wanted if name != "messnetz"} == messnetz.OPTIONAL_MODULES
 
 
@@ -270,7 +270,7 @@ def test_every_file_that_is_wrong_is_named(tmp_path: Path, capsys: pytest.Captur
     town = towns.make(
         tmp_path / "town",
         sites=towns.SITES.replace("buildings", "building"),
-        gateway=towns.GATEWAY.replace("unit: 2", "unit: 248"),
+        gateway=towns.GATEWAY.replace("unit: 2", "unit: 255"),
         other=towns.OTHER.replace("plant-gw", "Plant"),
     )
     assert run("town", "check", str(town)) == 2

@@ -102,7 +102,7 @@ def test_the_error_of_the_technicians_page_is_the_one_that_appears(town: Path, m
     page = (ROOT / "docs" / "technician.md").read_text(encoding="utf-8")
     file = Path("gateways/school-gw.yaml")
     monkeypatch.chdir(town)
-    file.write_text(file.read_text(encoding="utf-8").replace("unit: 1}", "unit: 248}"), encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8").replace("unit: 1}", "unit: 255}"), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         gateways.load(file)
     assert f"\n    {caught.value}\n" in page

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from base import strict_yaml
@@ -181,6 +181,8 @@ def test_digits_where_a_text_belongs_are_shown_as_written_with_the_remedy(text: 
         ("a: !!set {b}", (1, 4), "the tag tag:yaml.org,2002:set", "without a tag"),
         ("a: 1\nbü: x\x07y", (2, 6), "the control character U+0007", "a text file"),
         ("a: \x00", (1, 4), "the control character U+0000", "a text file"),
+        ("a: 'x\x85y'", (1, 6), "the control character U+0085", "a text file"),
+        ("a: 'x\u2028y'", (1, 6), "the control character U+2028", "a text file"),
         # against a type
         ("", (1, 1), "an empty file", "settings"),
         ("# only a comment\n", (1, 1), "an empty file", "settings"),
@@ -353,6 +355,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert document.at() is not None
 
 
+@example("\x85")  # a line end to libyaml: it was read as a space
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists, max_leaves=5
