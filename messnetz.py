@@ -142,11 +142,16 @@ def check(directory: Path) -> None:
 @town.command()
 @_directory
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
-def registry(directory: Path, output: Path) -> None:
-    """Build the collectors' registry from a town's directory."""
+@click.option("--force", is_flag=True, help="Also where more than 5 % of the devices are gone.")
+def registry(directory: Path, output: Path, *, force: bool) -> None:
+    """Build the collectors' registry from a town's directory, or carry it on.
+
+    What it said of days that have passed, it goes on to say: keep the file, it is the history. A device that
+    moves needs `since: YYYY-MM-DD`, the day of the change; a new one counts from today unless that is set.
+    """
     from cloud import town as towns  # noqa: PLC0415 - loaded when asked for
 
-    towns.write_registry(directory, output)
+    towns.write_registry(directory, output, force=force)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

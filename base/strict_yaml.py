@@ -112,18 +112,36 @@ def load(file: Path) -> Document:
 
     Raises: ConfigError where the file cannot be read, is over 1 MiB, is no text or no YAML.
     """
+    return parse(read(file), file)
+
+
+def read(file: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Read a file whole.
+
+    Raises: ConfigError where it cannot be read, or is too large.
+    """
     try:
         with file.open("rb") as handle:
-            data = handle.read(MAX_FILE_BYTES + 1)
+            data = handle.read(max_bytes + 1)
     except OSError as error:
         raise ConfigError(Position(file), f"no readable file ({error.strerror})", "a YAML file") from error
-    return parse(data, file)
+    _check_size(data, file, max_bytes)
+    return data
 
 
-def parse(data: bytes, file: Path) -> Document:
-    """Parse the content of one YAML file; `file` is what errors name."""
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(Position(file), "a file of over 1 MiB", "settings, which are far smaller")
+def _check_size(data: bytes, file: Path, max_bytes: int) -> None:
+    if len(data) > max_bytes:
+        raise ConfigError(Position(file), f"a file of over {max_bytes >> 20} MiB", "one that is far smaller")
+
+
+def parse(data: bytes, file: Path, *, max_bytes: int = MAX_FILE_BYTES, max_nodes: int = MAX_NODES) -> Document:
+    """Parse the content of one YAML file; `file` is what errors name.
+
+    The bounds are those of files that people write; what a program wrote may be larger.
+
+    Raises: ConfigError where it is too large, no text or no YAML.
+    """
+    _check_size(data, file, max_bytes)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -134,7 +152,7 @@ def parse(data: bytes, file: Path) -> Document:
         at = _end_of(text[: control.start()], file)
         raise ConfigError(at, f"the control character U+{ord(control[0]):04X}", "a text file")
     document = Document(file, None)
-    builder = _Builder(document)
+    builder = _Builder(document, max_nodes)
     try:
         for event in yaml.parse(text, _LoaderBase):
             builder.feed(event)
@@ -174,8 +192,9 @@ class _Builder:
     walks through the document will meet it.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, max_nodes: int) -> None:
         self._document = document
+        self._max_nodes = max_nodes
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[object, int] | None] = {}
         self._origins: dict[str, Path_] = {}
@@ -277,8 +296,8 @@ class _Builder:
             return
         parent = self._open[-1]
         parent.weight += weight
-        if parent.weight > MAX_NODES:
-            raise self._error(mark, f"over {MAX_NODES} values (aliases multiply them)", "fewer")
+        if parent.weight > self._max_nodes:
+            raise self._error(mark, f"over {self._max_nodes} values (aliases multiply them)", "fewer")
         if isinstance(parent.value, list):
             parent.value.append(value)
         elif parent.key is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud import registry, routing
-from cloud.registry import RegistryEntry, RegistryFile
+from cloud.registry_file import RegistryEntry, RegistryFile
 from cloud.stores.line_protocol import encode
 from gateway.spool import Settled, Spool
 from wire import batch as wire_batch
@@ -53,7 +53,12 @@ def town_registry() -> registry.Registry:
     """Build the registry that these batches need."""
     entries = [
         RegistryEntry(
-            device=f"school-{device:02}-main", gateway="gw", profile=PROFILE, site="school", interval_s=INTERVAL_S
+            device=f"school-{device:02}-main",
+            gateway="gw",
+            profile=PROFILE,
+            site="school",
+            sector="buildings",
+            interval_s=INTERVAL_S,
         )
         for device in range(DEVICES)
     ]

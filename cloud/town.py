@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import difflib
+import zoneinfo
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-import yaml
 
 from base import strict_yaml
-from base.errors import ConfigError, Position, TransientError
-from cloud.registry import BEGINNING, RegistryEntry, RegistryFile, check_day
+from base.errors import ConfigError, Position
+from cloud import history, registry_file
+from cloud.history import Placed
+from cloud.registry_file import RegistryEntry, RegistryFile
 from wire import profile as profiles
 from wire.ids import is_id
 from wire.topics import DEFAULT_PREFIX, Prefix
@@ -20,6 +23,7 @@ from wire.town import GatewayEntry, Site
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wire.ids import Day
     from wire.town import DeviceEntry
 
 
@@ -39,12 +43,12 @@ class Town:
     file: TownFile
     site_table: dict[str, Site]
     gateways: list[Path]
-    entries: list[RegistryEntry]
+    placed: list[Placed]
 
     @property
     def devices(self) -> int:
         """How many devices there are."""
-        return len({entry.device for entry in self.entries})
+        return len(self.placed)
 
     @property
     def sites(self) -> int:
@@ -57,16 +61,26 @@ def check(directory: Path) -> Town:
 
     Raises: ConfigError at the line that is wrong.
     """
-    town = strict_yaml.load(directory / "town.yaml").convert(TownFile)
+    town = _town(directory / "town.yaml")
     sites = _sites(directory / "sites.yaml")
     files = sorted((directory / "gateways").glob("*.yaml"))
     if not files:
         raise ConfigError(Position(directory / "gateways"), "no gateway", "at least one file <id>.yaml")
-    entries: list[RegistryEntry] = []
+    placed: list[Placed] = []
     ids: dict[str, Position] = {}
     for file in files:
-        entries += _gateway(file, sites, ids)
-    return Town(town, sites, files, entries)
+        placed += _gateway(file, town, sites, ids)
+    return Town(town, sites, files, placed)
+
+
+def _town(file: Path) -> TownFile:
+    document = strict_yaml.load(file)
+    town = document.convert(TownFile)
+    known = zoneinfo.available_timezones()
+    if known and town.timezone not in known:  # a machine without the table can judge none
+        near = difflib.get_close_matches(town.timezone, known, 1) or ["Europe/Berlin"]
+        raise document.error(("timezone",), repr(town.timezone), f"a time zone such as {near[0]!r}")
+    return town
 
 
 def _sites(file: Path) -> dict[str, Site]:
@@ -79,21 +93,29 @@ def _sites(file: Path) -> dict[str, Site]:
     return {site: document.convert(Site, (site,)) for site in document.value}
 
 
-def _gateway(file: Path, sites: dict[str, Site], ids: dict[str, Position]) -> list[RegistryEntry]:
+def _gateway(file: Path, town: TownFile, sites: dict[str, Site], ids: dict[str, Position]) -> list[Placed]:
     document = strict_yaml.load(file)
     gateway = document.convert(GatewayEntry)
     if gateway.gateway != file.stem:
         raise document.error(("gateway",), repr(gateway.gateway), f"{file.stem!r}, as the file is named")
+    if gateway.prefix != town.prefix:
+        found = (
+            f"the prefix {gateway.prefix!r}" if document.lookup(("prefix",)) else f"no prefix, so {gateway.prefix!r}"
+        )
+        raise document.error(
+            ("prefix",), found, f"`prefix: {town.prefix}`, as town.yaml says; the collector hears no other"
+        )
     _claim(gateway.gateway, document.at("gateway"), ids)
-    entries = []
+    placed = []
     for bus_index, bus in enumerate(gateway.buses):
         for index, device in enumerate(bus.devices):
             at = ("buses", bus_index, "devices", index)
             _claim(device.id, document.at(*at, "id"), ids)
             if device.site not in sites:
                 raise document.error((*at, "site"), f"the site {device.site!r}", "a site of sites.yaml")
-            entries.append(_entry(device, gateway.gateway, document, at))
-    return entries
+            entry = _entry(device, gateway.gateway, sites[device.site], document, at)
+            placed.append(Placed(entry, device.since, document.at(*at, "since" if device.since else "id")))
+    return placed
 
 
 def _claim(name: str, at: Position, ids: dict[str, Position]) -> None:
@@ -103,40 +125,54 @@ def _claim(name: str, at: Position, ids: dict[str, Position]) -> None:
     ids[name] = at
 
 
-def _entry(device: DeviceEntry, gateway: str, document: strict_yaml.Document, at: strict_yaml.Path_) -> RegistryEntry:
+def _entry(
+    device: DeviceEntry, gateway: str, site: Site, document: strict_yaml.Document, at: strict_yaml.Path_
+) -> RegistryEntry:
     try:
         profile = profiles.load(device.profile)
     except ConfigError as error:
         if error.at.file.is_file():
             raise
         raise document.error((*at, "profile"), error.found, error.expected) from error
-    check_day(document, (*at, "since"), device.since or BEGINNING)
+    if device.since is not None and not registry_file.is_day(device.since):
+        raise document.error((*at, "since"), *registry_file.not_a_day(device.since))
     return RegistryEntry(
         device=device.id,
         gateway=gateway,
         profile=device.profile,
         site=device.site,
+        sector=site.sector,
         interval_s=device.interval_s or profile.interval_s,
         privacy=device.privacy,
-        since=device.since or BEGINNING,
     )
 
 
-def write_registry(directory: Path, output: Path) -> RegistryFile:
-    """Check a town and write its registry; the file is replaced as a whole or not at all.
+def write_registry(directory: Path, output: Path, *, force: bool = False, today: Day | None = None) -> RegistryFile:
+    """Check a town and write its registry; carries on the one that stands there, and never alters what it says.
 
-    Raises: ConfigError at the line that is wrong; TransientError where the file cannot be written.
+    The file is replaced as a whole or not at all. `force`: many devices may be gone. `today`: the day in UTC.
+
+    Raises: ConfigError at the line that is wrong, where the town would alter history, and where it has lost
+    many devices; TransientError where the file cannot be written.
     """
     town = check(directory)
-    registry = RegistryFile(format=1, town=town.file.name, sites=town.site_table, entries=town.entries)
-    text = yaml.safe_dump(msgspec.to_builtins(registry), allow_unicode=True, sort_keys=False, width=120)
-    draft = output.with_name(output.name + ".new")
-    try:
-        with draft.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        draft.replace(output)
-    except OSError as error:
-        raise TransientError(f"{output}: cannot be written ({error.strerror})") from error
+    if output.exists():
+        before = registry_file.load(output)
+        _check_lost(history.lost(before.entries, town.placed), output, force=force)
+        entries = history.extend(before.entries, town.placed, today or datetime.now(UTC).date().isoformat())
+        sites = history.keep_sites(before, town.site_table, entries)
+    else:
+        entries, sites = history.first(town.placed), town.site_table
+    registry = RegistryFile(format=1, town=town.file.name, sites=sites, entries=entries)
+    registry_file.write(registry, output)
     return registry
+
+
+def _check_lost(lost: tuple[int, int], output: Path, *, force: bool) -> None:
+    gone, had = lost
+    if gone * 100 > had * history.MOST_LOST_PERCENT and not force:
+        raise ConfigError(
+            Position(output),
+            f"{gone} of {had} devices that the town no longer has",
+            f"at most {history.MOST_LOST_PERCENT} % to be gone; --force if that is meant",
+        )

@@ -7,6 +7,7 @@ name of the driver and is read by that driver in `edge` alone.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -99,8 +100,9 @@ def load_document(name: str, root: Path = PROFILES) -> strict_yaml.Document:
     return strict_yaml.load(file)
 
 
+@cache
 def load(name: str, root: Path = PROFILES) -> Profile:
-    """Read and check the public half of a profile.
+    """Read and check the public half of a profile; once, however many devices have it.
 
     Raises: ConfigError at the line that is wrong.
     """

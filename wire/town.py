@@ -10,11 +10,11 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from wire.ids import Id
+from wire.ids import Day, Id
 from wire.profile import ProfileName
+from wire.topics import DEFAULT_PREFIX, Prefix
 
 Sector: TypeAlias = Literal["traffic", "buildings", "industry", "heat", "climate"]
-Day: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,8 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     privacy: Literal["public", "internal"] = "internal"
     """`public` devices may appear on the public page one by one."""
     since: Day | None = None
-    """First day on which this entry holds (UTC); from the beginning unless set."""
+    """First day (UTC) on which the device stands here. Set it whenever gateway, site or profile change; what was
+    measured before keeps its place."""
 
 
 class BusEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ class GatewayEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One gateway's file, as far as the town is concerned."""
 
     gateway: Id
+    prefix: Prefix = DEFAULT_PREFIX
     buses: list[BusEntry] = []
 
 

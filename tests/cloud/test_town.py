@@ -1,13 +1,14 @@
-"""The town's directory, and the registry made of it."""
+"""The town's directory, checked as a whole."""
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import TYPE_CHECKING
 
 import pytest
 
-from base.errors import ConfigError, TransientError
-from cloud import registry, town
+from base.errors import ConfigError
+from cloud import town
 
 import towns
 
@@ -32,6 +33,10 @@ BROKEN = [
     ("gateway", "profile: janitza/b23", "profile: janitza/b99", "gateways/school-gw.yaml:9:35", "janitza/b99"),
     ("gateway", "since: 2026-11-01", "since: yesterday", "gateways/school-gw.yaml:9:94", "'yesterday'"),
     ("gateway", "since: 2026-11-01", "since: 2026-11-31", "gateways/school-gw.yaml:9:94", "'2026-11-31'"),
+    ("gateway", "mqtt:", "prefix: other\nmqtt:", "gateways/school-gw.yaml:2:9", "the prefix 'other'"),
+    ("town", "name: M", "prefix: hagen\nname: M", "gateways/plant-gw.yaml:1:1", "no prefix, so 'messnetz'"),
+    ("town", "name: M", "timezone: Europe/Berlim\nname: M", "town.yaml:1:11", "'Europe/Berlim'"),
+    ("town", "name: M", "timezone: Europe\nname: M", "town.yaml:1:11", "'Europe'"),
 ]
 
 
@@ -58,61 +63,13 @@ def test_a_town_without_gateways_is_said(tmp_path: Path) -> None:
         town.check(directory)
 
 
-def test_the_registry_reads_back_what_was_written(tmp_path: Path) -> None:
-    """Names with umlauts, dates that stay texts, intervals of the profile where none is set."""
-    output = tmp_path / "registry.yaml"
-    written = town.write_registry(towns.make(tmp_path / "town"), output)
-    loaded = registry.load(output)
-    assert loaded.file == written
-    assert loaded.file.sites["plant"].name == "Klärwerk"
-    assert [(e.device, e.interval_s, e.since) for e in loaded.file.entries] == [
-        ("plant-pump", 10, "1970-01-01"),
-        ("school-main", 10, "1970-01-01"),
-        ("school-gym", 60, "2026-11-01"),
-    ]
+def test_one_prefix_for_the_whole_town(tmp_path: Path) -> None:
+    """As many files as name it, they name the same; a collector hears no other."""
+    prefixed = {name: f"prefix: hagen\n{getattr(towns, name.upper())}" for name in ("town", "gateway", "other")}
+    assert town.check(towns.make(tmp_path / "town", **prefixed)).file.prefix == "hagen"
 
 
-def test_a_registry_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    """The file is replaced as a whole or not at all."""
-    directory = towns.make(tmp_path / "town")
-    output = tmp_path / "registry.yaml"
-    town.write_registry(directory, output)
-    before = output.read_bytes()
-    (tmp_path / "registry.yaml.new").mkdir()
-    with pytest.raises(TransientError, match="cannot be written"):
-        town.write_registry(directory, output)
-    assert output.read_bytes() == before
-
-
-def _registry(tmp_path: Path) -> tuple[Path, str]:
-    output = tmp_path / "registry.yaml"
-    town.write_registry(towns.make(tmp_path / "town"), output)
-    return output, output.read_text()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "found"),
-    [
-        ("site: school\n  interval_s: 60", "site: kiosk\n  interval_s: 60", "'kiosk'"),
-        ("since: '2026-11-01'", "since: '2026-13-01'", "'2026-13-01'"),
-        ("device: school-gym", "device: school-main\n  x: 1", "unknown key 'x'"),
-        ("format: 1", "format: 2", "2"),
-    ],
-)
-def test_a_broken_registry_is_refused(old: str, new: str, found: str, tmp_path: Path) -> None:
-    """A collector never starts on a registry that it does not understand."""
-    file, text = _registry(tmp_path)
-    assert old in text
-    file.write_text(text.replace(old, new, 1))
-    with pytest.raises(ConfigError) as caught:
-        registry.load(file)
-    assert found in caught.value.found
-    assert caught.value.at.file == file
-
-
-def test_one_entry_a_day(tmp_path: Path) -> None:
-    """Two entries of a device from the same day on would make tags a matter of chance."""
-    file, text = _registry(tmp_path)
-    file.write_text(text.replace("device: plant-pump", "device: school-main"))
-    with pytest.raises(ConfigError, match="'school-main' twice"):
-        registry.load(file)
+def test_a_machine_without_time_zones_judges_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slim container is no reason to refuse a town."""
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    assert town.check(towns.make(tmp_path / "town")).file.timezone == "Europe/Berlin"
