@@ -11,16 +11,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from base.errors import MessnetzError, TransientError
+from base.errors import MessnetzError, PermanentError, TransientError
 from base.mqtt import Connection, Handlers
 from base.retry import Backoff
+from cloud.complaints import Complaints
 from cloud.inbox import Arrival, Inbox
 from cloud.routing import route
 from cloud.stores.interface import RejectedPointsError
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
 from wire.confirm import Confirm, Rejection
-from wire.errors import BadMessageError, UnsupportedError
+from wire.errors import BadMessageError, DamagedError, UnsupportedError
 from wire.topics import Topics
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 2_000
+MOST_WAITING_BYTES = 64 << 20
 MOST_AT_ONCE = 64
+MOST_BYTES_AT_ONCE = 2 << 20
+MOST_READINGS_AT_ONCE = 20_000
+"""Of one write; a last batch may go beyond it by its own size."""
 TAKE_TIMEOUT_S = 0.5
 
 
@@ -47,11 +52,12 @@ class Routed:
     gateway: str
     header: Header
     points: list[Point]
+    readings: int
 
 
 @dataclass
 class Verdicts:
-    """What becomes of the batches of one round, by gateway and stream."""
+    """What becomes of the batches of one write, by gateway and stream."""
 
     written: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     rejected: dict[tuple[str, str], list[Rejection]] = field(default_factory=dict)
@@ -62,7 +68,6 @@ class Verdicts:
 
     def reject(self, gateway: str, header: Header, reason: str) -> None:
         """It can never be stored."""
-        logger.error("gateway %s, batch %d of stream %s rejected: %s", gateway, header.number, header.stream, reason)
         self.rejected.setdefault((gateway, header.stream), []).append(Rejection(header.number, reason))
 
     def confirms(self, now_ms: int) -> Iterable[tuple[str, Confirm]]:
@@ -72,6 +77,14 @@ class Verdicts:
             yield gateway, Confirm(stream, now_ms, numbers, self.rejected.get((gateway, stream), []))
 
 
+@dataclass
+class Part:
+    """What is written and confirmed together."""
+
+    batches: list[Routed] = field(default_factory=list)
+    verdicts: Verdicts = field(default_factory=Verdicts)
+
+
 class Collector:
     """One collector on one broker and one store."""
 
@@ -79,7 +92,8 @@ class Collector:
         self._registry = registry
         self._store = store
         self._topics = Topics(config.prefix)
-        self._inbox = Inbox(MOST_WAITING)
+        self._inbox = Inbox(MOST_WAITING, MOST_WAITING_BYTES)
+        self._complaints = Complaints(logger)
         self._backoff = Backoff("store", logger, first_s=0.2, cap_s=15.0)
         self._mqtt = Connection(
             config.mqtt,
@@ -98,7 +112,7 @@ class Collector:
         self._mqtt.start()
         try:
             while not stop.is_set():
-                arrivals = self._inbox.take(MOST_AT_ONCE, TAKE_TIMEOUT_S)
+                arrivals = self._inbox.take(MOST_AT_ONCE, MOST_BYTES_AT_ONCE, TAKE_TIMEOUT_S)
                 if arrivals:
                     self._handle(arrivals, stop)
         finally:
@@ -121,46 +135,80 @@ class Collector:
             self._inbox.put(Arrival(at.gateway, payload))
 
     def _handle(self, arrivals: list[Arrival], stop: threading.Event) -> None:
-        verdicts = Verdicts()
-        routed = [batch for arrival in arrivals if (batch := self._route(arrival, verdicts)) is not None]
-        self._write(routed, verdicts, stop)
-        for gateway, confirm in verdicts.confirms(time.time_ns() // 1_000_000):
-            self._mqtt.publish(self._topics.of(gateway, "confirm"), wire_confirm.encode(confirm))
+        """Route, write and confirm in parts that are bounded in readings, however well they were compressed."""
+        part, readings = Part(), 0
+        for arrival in arrivals:
+            batch = self._route(arrival, part.verdicts)
+            if batch is not None:
+                part.batches.append(batch)
+                readings += batch.readings
+            if readings >= MOST_READINGS_AT_ONCE:
+                self._settle(part, stop)
+                part, readings = Part(), 0
+        self._settle(part, stop)
+
+    def _settle(self, part: Part, stop: threading.Event) -> None:
+        self._write(part.batches, part.verdicts, stop)
+        for gateway, confirm in part.verdicts.confirms(time.time_ns() // 1_000_000):
+            try:
+                self._mqtt.publish(self._topics.of(gateway, "confirm"), wire_confirm.encode(confirm))
+            except Exception as error:  # noqa: BLE001 - the last net: the other gateways get their confirms
+                self._complaints.add(gateway, "confirm failed", repr(error), trace=True)
 
     def _route(self, arrival: Arrival, verdicts: Verdicts) -> Routed | None:
-        """Decode and route one batch; what cannot be understood is rejected or, if it is newer than we, reported."""
+        """Decode and route one batch; None for one that is rejected, or neither confirmed nor rejected but reported."""
         try:
-            header, packed = wire_batch.open_header(arrival.payload)
-        except MessnetzError as error:
-            logger.error("gateway %s sent a batch without a readable header: %s", arrival.gateway, error)  # noqa: TRY400
-            return None
+            return self._open(arrival, verdicts)
+        except DamagedError as error:
+            self._complaints.add(arrival.gateway, "damaged on the way", error)
+        except UnsupportedError as error:
+            self._complaints.add(arrival.gateway, "newer than this release", error)
+        except BadMessageError as error:
+            self._complaints.add(arrival.gateway, "no readable header", error)
+        except Exception as error:  # noqa: BLE001 - the last net: one batch never ends the process
+            self._complaints.add(arrival.gateway, "unexpected", repr(error), trace=True)
+        return None
+
+    def _open(self, arrival: Arrival, verdicts: Verdicts) -> Routed | None:
+        header, packed = wire_batch.open_header(arrival.payload)
         try:
             samples = wire_batch.open_pack(header, packed)
-        except UnsupportedError as error:
-            logger.error("gateway %s sends what this release cannot read: %s", arrival.gateway, error)  # noqa: TRY400
-            return None
         except BadMessageError as error:
-            verdicts.reject(arrival.gateway, header, str(error))
+            self._reject(arrival.gateway, header, error, verdicts)
             return None
-        return Routed(arrival.gateway, header, route(arrival.gateway, header.number, samples, self._registry))
+        points = route(arrival.gateway, header.number, samples, self._registry)
+        return Routed(arrival.gateway, header, points, sum(len(sample.readings) for sample in samples))
+
+    def _reject(self, gateway: str, header: Header, error: PermanentError, verdicts: Verdicts) -> None:
+        verdicts.reject(gateway, header, str(error))
+        self._complaints.add(gateway, "rejected", f"batch {header.number} of stream {header.stream}: {error}")
 
     def _write(self, batches: list[Routed], verdicts: Verdicts, stop: threading.Event) -> None:
-        """Write batches together; where the store refuses, one by one, to find which one it means."""
+        """Write batches together; where that fails for one's sake, one by one, to find which one it is."""
         while batches and not stop.is_set():
             try:
                 self._store.write([point for batch in batches for point in batch.points])
             except RejectedPointsError as error:
                 if len(batches) == 1:
-                    verdicts.reject(batches[0].gateway, batches[0].header, str(error))
+                    self._reject(batches[0].gateway, batches[0].header, error, verdicts)
                 else:
-                    for batch in batches:
-                        self._write([batch], verdicts, stop)
+                    self._write_apart(batches, verdicts, stop)
                 return
             except MessnetzError as error:  # the store as a whole: nothing is confirmed and nothing rejected
                 wait_s = error.retry_after_s if isinstance(error, TransientError) else None
                 stop.wait(self._backoff.failed(error, at_least_s=wait_s or 0.0))
                 continue
+            except Exception as error:  # noqa: BLE001 - the last net: one batch never ends the process
+                if len(batches) == 1:
+                    self._complaints.add(batches[0].gateway, "unexpected", repr(error), trace=True)
+                else:
+                    self._write_apart(batches, verdicts, stop)
+                return
             self._backoff.succeeded()
             for batch in batches:
                 verdicts.accept(batch)
             return
+
+    def _write_apart(self, batches: list[Routed], verdicts: Verdicts, stop: threading.Event) -> None:
+        for batch in batches:
+            self._write([batch], verdicts, stop)

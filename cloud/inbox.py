@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import queue
+import logging
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeAlias
+
+from cloud.complaints import Complaints
+from wire.bounds import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
+
+logger = logging.getLogger(__name__)
+
+Key: TypeAlias = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -15,43 +24,64 @@ class Arrival:
     payload: bytes
 
     @property
-    def key(self) -> tuple[str, bytes]:
-        """What makes it the same batch as another: its gateway and its header line."""
-        return self.gateway, self.payload[: self.payload.find(b"\n")]
+    def key(self) -> Key | None:
+        """What makes it the same batch as another: its gateway and its header line; None where it has none."""
+        end = self.payload.find(b"\n", 0, MAX_HEADER_BYTES)
+        return None if end < 0 else (self.gateway, self.payload[:end])
 
 
 class Inbox:
-    """A bounded queue. What does not fit is dropped: it is unconfirmed, and its gateway sends it again."""
+    """A queue, bounded in batches and in bytes. What is dropped is unconfirmed, and its gateway sends it again."""
 
-    def __init__(self, most: int) -> None:
-        self._queue: queue.Queue[Arrival] = queue.Queue(most)
-        self._keys: set[tuple[str, bytes]] = set()
-        self._lock = threading.Lock()
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._waiting: OrderedDict[Key, Arrival] = OrderedDict()
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._complaints = Complaints(logger)
         self.dropped = 0
 
     def put(self, arrival: Arrival) -> None:
-        """Take a batch, unless the queue is full or the same one waits in it already. Never blocks."""
-        with self._lock:
-            if arrival.key in self._keys:
-                return
-            try:
-                self._queue.put_nowait(arrival)
-            except queue.Full:
-                self.dropped += 1
-                return
-            self._keys.add(arrival.key)
+        """Take a batch, unless it can be none, the queue is full, or the same one waits in it. Never blocks."""
+        size, key = len(arrival.payload), arrival.key
+        if size > MAX_PAYLOAD_BYTES:
+            self._drop(arrival, "too large", f"a payload of {size} bytes; at most {MAX_PAYLOAD_BYTES}")
+        elif key is None:
+            self._drop(arrival, "no header", f"a payload of {size} bytes without a header line")
+        elif not self._queue(key, arrival):
+            self._drop(arrival, "queue full", "the collector does not keep up; the gateway sends it again")
 
-    def take(self, most: int, timeout_s: float) -> list[Arrival]:
-        """Return up to `most` batches, waiting for the first one; none after `timeout_s`."""
-        try:
-            taken = [self._queue.get(timeout=timeout_s)]
-        except queue.Empty:
-            return []
-        while len(taken) < most:
-            try:
-                taken.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        with self._lock:
-            self._keys.difference_update(arrival.key for arrival in taken)
+    def _queue(self, key: Key, arrival: Arrival) -> bool:
+        """Queue a batch; False where there is no room for it."""
+        with self._changed:
+            if key in self._waiting:
+                return True
+            if len(self._waiting) >= self._most or self._bytes + len(arrival.payload) > self._most_bytes:
+                return False
+            self._waiting[key] = arrival
+            self._bytes += len(arrival.payload)
+            self._changed.notify()
+            return True
+
+    def _drop(self, arrival: Arrival, kind: str, text: str) -> None:
+        self.dropped += 1
+        self._complaints.add(arrival.gateway, kind, text)
+
+    def take(self, most: int, most_bytes: int, timeout_s: float) -> list[Arrival]:
+        """Return the oldest batches, waiting for the first one; none after `timeout_s`.
+
+        Up to `most`, and no more than `most_bytes` of payload; but one of any size.
+        """
+        taken: list[Arrival] = []
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting, timeout_s)
+            left = most_bytes
+            while self._waiting and len(taken) < most:
+                size = len(next(iter(self._waiting.values())).payload)
+                if taken and size > left:
+                    break
+                _, arrival = self._waiting.popitem(last=False)
+                taken.append(arrival)
+                left -= size
+                self._bytes -= size
         return taken

@@ -14,7 +14,7 @@ import zstandard
 
 from wire import pack
 from wire.bounds import MAX_HEADER_BYTES, MAX_PACK_BYTES, MAX_PAYLOAD_BYTES, MAX_TIME_MS
-from wire.errors import BadMessageError, UnsupportedError
+from wire.errors import BadMessageError, DamagedError, UnsupportedError
 from wire.ids import END
 
 if TYPE_CHECKING:
@@ -89,10 +89,11 @@ def open_header(payload: bytes) -> tuple[Header, bytes]:
 def open_pack(header: Header, packed: bytes) -> list[Sample]:
     """Check, decompress and decode the pack of a batch.
 
-    Raises: BadMessageError where it is damaged, bombs, or is no pack; UnsupportedError for a newer one.
+    Raises: DamagedError where it is not what was sent; BadMessageError where it is, and bombs or is no pack;
+    UnsupportedError for a newer one.
     """
     if zlib.crc32(packed) != header.crc:
-        raise BadMessageError("a pack that does not match its checksum")
+        raise DamagedError("a pack that does not match its checksum")
     return pack.decode(_decompress(packed) if header.encoding == ZSTD else packed)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base.errors import MessnetzError, PermanentError
+from base.errors import MessnetzError, PermanentError, TransientError
 
 
 class BadMessageError(PermanentError):
@@ -11,3 +11,7 @@ class BadMessageError(PermanentError):
 
 class UnsupportedError(MessnetzError):
     """A newer version sent it: neither confirm nor reject, but report; a later release will read it."""
+
+
+class DamagedError(TransientError):
+    """It is not what was sent: neither confirm nor reject, but report; sent again it arrives whole."""

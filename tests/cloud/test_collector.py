@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from base.errors import MessnetzError, PermanentError, TransientError
 from base.mqtt import MqttConfig
-from cloud import registry, town
+from cloud import collector as collectors
+from cloud import registry, routing, town
 from cloud.collector import Collector
 from cloud.config import CollectorFile
 from cloud.inbox import Arrival
@@ -36,9 +37,10 @@ class ScriptedStore:
     """A store that answers by a script: errors in turn, then yes; it refuses poisonous values for ever."""
 
     def __init__(self) -> None:
-        self.errors: list[MessnetzError] = []
+        self.errors: list[Exception] = []
         self.written: list[Point] = []
         self.poison = -1.0
+        self.poison_error: Exception = RejectedPointsError("poison")
         self.calls = 0
 
     def write(self, points: Sequence[Point]) -> None:
@@ -47,7 +49,7 @@ class ScriptedStore:
         if self.errors:
             raise self.errors.pop(0)
         if any(self.poison in point.fields.values() for point in points):
-            raise RejectedPointsError("poison")
+            raise self.poison_error
         self.written += points
 
 
@@ -132,13 +134,88 @@ def test_a_poisonous_batch_is_rejected_alone(harness: Harness) -> None:
     assert [(r.number, r.reason) for r in confirm.rejected] == [(2, "poison")]
 
 
-def test_a_damaged_pack_is_rejected_with_its_reason(harness: Harness) -> None:
-    """The gateway keeps it, out of rotation."""
+def test_a_pack_that_was_damaged_on_the_way_is_healed_by_the_next_send(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither confirmed nor rejected, but reported: the gateway has it whole, and sends it again."""
     harness.handle(_batch(1)[:-1] + b"?", _batch(2))
+    ((_, confirm),) = harness.confirms
+    assert (confirm.batches, confirm.rejected) == ([(2, 2)], [])
+    assert "gateway school-gw, damaged on the way" in caplog.text
+    harness.handle(_batch(1))
+    assert harness.confirms[-1][1].batches == [(1, 1)]
+
+
+def test_a_pack_that_was_sealed_as_none_is_rejected_with_its_reason(harness: Harness) -> None:
+    """Its checksum is right, so no re-send would heal it; the gateway keeps it, out of rotation."""
+    harness.handle(wire_batch.seal_header(STREAM, 1, 0, b"no pack") + b"no pack", _batch(2))
     ((_, confirm),) = harness.confirms
     assert confirm.batches == [(2, 2)]
     assert confirm.rejected[0].number == 1
-    assert "checksum" in confirm.rejected[0].reason
+    assert "pack" in confirm.rejected[0].reason
+
+
+def test_what_nobody_expected_in_one_batch_costs_the_others_nothing(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours while it is routed: logged with its trace, neither confirmed nor rejected."""
+
+    def faulty(gateway: str, number: int, *rest: Any) -> list[Point]:  # noqa: ANN401 - as route
+        if number == 2:
+            raise ZeroDivisionError
+        return routing.route(gateway, number, *rest)
+
+    monkeypatch.setattr(collectors, "route", faulty)
+    harness.handle(_batch(1), _batch(2), _batch(3))
+    ((_, confirm),) = harness.confirms
+    assert (confirm.batches, confirm.rejected) == ([(1, 1), (3, 3)], [])
+    assert "Traceback" in caplog.text
+
+
+def test_what_nobody_expected_in_a_write_costs_the_others_nothing(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours while it is written: found by writing one by one, never confirmed."""
+    harness.store.poison, harness.store.poison_error = 666.0, OverflowError("a float of no store")
+    harness.handle(_batch(1), _batch(2, 666.0), _batch(3))
+    ((_, confirm),) = harness.confirms
+    assert (confirm.batches, confirm.rejected) == ([(1, 1), (3, 3)], [])
+    assert "Traceback" in caplog.text
+
+
+def test_a_confirm_that_fails_costs_the_other_gateways_nothing(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor the process its life."""
+    publish = harness.collector._mqtt.publish
+
+    def faulty(topic: str, payload: bytes) -> bool:
+        if wire_confirm.decode(payload).stream == STREAM:
+            raise ZeroDivisionError
+        return publish(topic, payload)
+
+    monkeypatch.setattr(harness.collector._mqtt, "publish", faulty)
+    harness.handle(_batch(1), _batch(1, stream="f" * 16))
+    assert [confirm.stream for _, confirm in harness.confirms] == ["f" * 16]
+    assert "confirm failed" in caplog.text
+
+
+def test_a_gateway_that_sends_rubbish_for_ever_is_a_line_a_minute(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For each kind of reason, not for each batch."""
+    rubbish = wire_batch.seal_header(STREAM, 1, 0, b"no pack") + b"no pack"
+    for _ in range(50):
+        harness.handle(rubbish, b"{}\n", _batch(1)[:-1] + b"?", _batch(1).replace(b'"v":1', b'"v":2'))
+    assert len(caplog.messages) == 4
+
+
+def test_a_round_is_written_in_parts_bounded_in_readings(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few kilobytes may hold ten thousand readings; each part is confirmed as soon as it is written."""
+    monkeypatch.setattr(collectors, "MOST_READINGS_AT_ONCE", 2)
+    harness.handle(*(_batch(number) for number in range(1, 6)))
+    assert harness.store.calls == 3
+    assert [confirm.batches for _, confirm in harness.confirms] == [[(1, 2)], [(3, 4)], [(5, 5)]]
 
 
 @pytest.mark.parametrize(
@@ -170,10 +247,10 @@ def test_rubbish_harms_nobody(payload: bytes, harness: Harness) -> None:
 def test_other_topics_are_ignored(topic: str, harness: Harness) -> None:
     """Only batches are taken."""
     harness.collector._arrived(topic, _batch(1), False)  # noqa: FBT003 - paho's signature
-    assert harness.collector._inbox.take(1, 0) == []
+    assert harness.collector._inbox.take(1, 1, 0) == []
 
 
 def test_a_retained_batch_is_ignored(harness: Harness) -> None:
     """Nobody retains a batch but by mistake or malice; it would come with every connection."""
     harness.collector._arrived("messnetz/school-gw/batch", _batch(1), True)  # noqa: FBT003 - paho's signature
-    assert harness.collector._inbox.take(1, 0) == []
+    assert harness.collector._inbox.take(1, 1, 0) == []
