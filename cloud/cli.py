@@ -20,12 +20,9 @@ from cloud import registry as registries
 from cloud.stores.config import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cloud.config import CollectorFile
     from cloud.export import ExportedReading
     from cloud.registry import Registry
-    from cloud.stores.interface import Store
 
 DEFAULT_FILE = Path("/etc/messnetz/collector.yaml")
 END_OF_TIME_MS = 9_223_372_036_854  # the last whole millisecond that a store's nanoseconds can hold
@@ -77,36 +74,55 @@ def run(file: Path) -> None:
         Collector(config, registry, store).run(stop)
 
 
+def _measurements(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not exports.is_known(name):
+            raise click.BadParameter(f"{name!r} holds no readings; docs/measurements.md lists those that do")
+    return names
+
+
 @cloud.command()
 @_file
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a reading and line.")
 @click.option("--from", "start", type=_DAY, metavar="DAY", help="First day or time (UTC); the beginning unless given.")
 @click.option("--to", "end", type=_DAY, metavar="DAY", help="Day or time (UTC) before which to stop.")
+@click.option(
+    "--measurement",
+    "only",
+    multiple=True,
+    metavar="NAME",
+    callback=_measurements,
+    help="Only this one; may be repeated, and may be `unregistered`.",
+)
 @click.option("--latest", is_flag=True, help="Only the newest value of each quantity.")
 @click.option("--every", "every_s", type=click.FloatRange(min=0.1), help="Again, every so many seconds.")
-def export(
-    file: Path, *, as_json: bool, start: datetime | None, end: datetime | None, latest: bool, every_s: float | None
+def export(  # noqa: PLR0913 - click hands every option over
+    file: Path,
+    *,
+    as_json: bool,
+    start: datetime | None,
+    end: datetime | None,
+    only: tuple[str, ...],
+    latest: bool,
+    every_s: float | None,
 ) -> None:
     """Print the readings that the store holds, good and suspect ones.
 
     Example: messnetz cloud export collector.yaml --from 2026-11-22 --json
     """
+    if latest and exports.UNREGISTERED in only:
+        raise click.UsageError("--latest does not go with unregistered readings: they belong to no series of their own")
     config = configs.load(file)
     with closing(open_store(config.store, file.parent)) as store:
         store.prepare()
         while True:
-            for reading in _select(store, start, end, latest=latest):
+            span = _ms(start, 0), _ms(end, END_OF_TIME_MS)
+            for reading in exports.latest(store, only) if latest else exports.readings(store, *span, only):
                 click.echo(msgspec.json.encode(reading) if as_json else _row(reading))
             if every_s is None:
                 return
             click.echo()
             time.sleep(every_s)
-
-
-def _select(store: Store, start: datetime | None, end: datetime | None, *, latest: bool) -> Iterator[ExportedReading]:
-    if latest:
-        return exports.latest(store)
-    return exports.readings(store, _ms(start, 0), _ms(end, END_OF_TIME_MS))
 
 
 def _ms(moment: datetime | None, default: int) -> int:

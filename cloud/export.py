@@ -10,10 +10,13 @@ from cloud.routing import NS_PER_MS
 from wire.vocabulary import measurements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from cloud.points import Point
     from cloud.stores.interface import Store
+
+
+UNREGISTERED = "unregistered"
 
 
 class ExportedReading(msgspec.Struct, frozen=True):
@@ -30,24 +33,50 @@ class ExportedReading(msgspec.Struct, frozen=True):
     flags: int
 
 
-def readings(store: Store, start_ms: int, end_ms: int) -> Iterator[ExportedReading]:
-    """Return every reading of a time range (start <= time < end), good and suspect ones."""
-    for measurement in _present(store):
+def is_known(measurement: str) -> bool:
+    """Whether a measurement holds readings: good, suspect or unregistered ones."""
+    return measurement == UNREGISTERED or _is_registered(measurement)
+
+
+def _is_registered(measurement: str) -> bool:
+    return measurement.removesuffix("_suspect") in measurements().readings.measurements
+
+
+def readings(store: Store, start_ms: int, end_ms: int, only: Collection[str] = ()) -> Iterator[ExportedReading]:
+    """Return every reading of a time range (start <= time < end).
+
+    Good and suspect ones, or those of some measurements only, which may be `unregistered`.
+    """
+    for measurement in _present(store, only):
         for point in store.series(measurement, start_ms * NS_PER_MS, end_ms * NS_PER_MS):
-            yield from _readings(point)
+            yield from [_unregistered(point)] if measurement == UNREGISTERED else _readings(point)
 
 
-def latest(store: Store) -> Iterator[ExportedReading]:
-    """Return the newest value of every series and quantity."""
-    for measurement in _present(store):
+def latest(store: Store, only: Collection[str] = ()) -> Iterator[ExportedReading]:
+    """Return the newest value of every series and quantity, or of those of some measurements (registered ones)."""
+    for measurement in _present(store, only):
         for point in store.latest(measurement):
             yield from _readings(point)
 
 
-def _present(store: Store) -> list[str]:
+def _present(store: Store, only: Collection[str]) -> list[str]:
     """Return the measurements of readings that the store holds."""
-    known = measurements().readings.measurements
-    return [name for name in store.measurements() if name.removesuffix("_suspect") in known]
+    return [name for name in store.measurements() if (name in only if only else _is_registered(name))]
+
+
+def _unregistered(point: Point) -> ExportedReading:
+    fields = point.fields
+    return ExportedReading(
+        measurement=UNREGISTERED,
+        site="",
+        gateway=point.series.tag("gateway"),
+        device=str(fields.get("device", "")),
+        quantity=str(fields.get("quantity", "")),
+        channel=str(fields.get("channel", "")),
+        time_ms=point.time_ns // NS_PER_MS,
+        value=float(fields.get("value", 0.0)),
+        flags=int(fields.get("flags", 0)),
+    )
 
 
 def _readings(point: Point) -> Iterator[ExportedReading]:

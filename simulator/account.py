@@ -1,7 +1,7 @@
 """The account: what became of every reading that the simulated meters made.
 
-A pure function of three witnesses: the meters' journal, the readings that the store gave back, and what the
-gateway says of its spool. It costs O(n log n).
+A pure function of the witnesses: the meters' journal, the readings that the store gave back, those that it holds
+as unregistered, and what the gateway says of its spool. It costs O(n log n).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CLOCK_SLACK_MS = 2
 """The agent takes the time of a sample just before its request, by the same clock; both round to 1 ms."""
+TIME_SLACK_MS = 1_000
+"""How far a stored time may be off its poll: a bus may be busy for a moment."""
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +33,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
     value: float
     flags: int = 0
+    gateway: str = ""
 
     @property
     def name(self) -> str:
@@ -67,11 +70,16 @@ class Account(msgspec.Struct, frozen=True):
     """Stored beyond one for the same made reading."""
     wrong: int
     """Stored with another value than the truth of their poll, or matching no poll."""
+    wrong_time: int
+    """Stored with a time that is off their poll by more than a second."""
+    unregistered: int
+    """Stored where nobody looks for them: the registry did not know them."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether every reading that was made is stored once and as it was."""
-        return self.made > 0 and not (self.lost or self.duplicates or self.wrong)
+        """Whether every reading that was made is stored once and as it was, and the gateway knows that it is."""
+        arrived = 0 < self.made == self.sealed == self.confirmed == self.stored
+        return arrived and not (self.lost or self.duplicates or self.wrong or self.wrong_time or self.unregistered)
 
 
 @dataclass(frozen=True)
@@ -86,14 +94,29 @@ class Witness:
     """How long before its poll a sample may have been measured at most."""
     since_ms: int
     """Readings before this belong to an earlier run."""
+    gateway: str = ""
+    """The gateway of this run: what is unregistered tells nothing else that could be trusted."""
 
     def concerns(self, reading: Stored) -> bool:
         """Whether a stored reading is one of this run's simulated ones."""
         is_ours = reading.name in self.quantities.get(reading.device, ())
-        return is_ours and reading.time_ms >= self.since_ms - CLOCK_SLACK_MS
+        return is_ours and self._is_recent(reading)
+
+    def is_unregistered(self, reading: Stored) -> bool:
+        """Whether an unregistered reading is one of this run."""
+        return reading.gateway == self.gateway and self._is_recent(reading)
+
+    def _is_recent(self, reading: Stored) -> bool:
+        return reading.time_ms >= self.since_ms - CLOCK_SLACK_MS
 
 
-def settle(witness: Witness, polls: Iterable[Poll], stored: Iterable[Stored], status: GatewayStatus) -> Account:
+def settle(
+    witness: Witness,
+    polls: Iterable[Poll],
+    stored: Iterable[Stored],
+    status: GatewayStatus,
+    unregistered: Iterable[Stored] = (),
+) -> Account:
     """Make the account of one run.
 
     Raises: KeyError for a poll of a device that the witness does not know.
@@ -101,7 +124,7 @@ def settle(witness: Witness, polls: Iterable[Poll], stored: Iterable[Stored], st
     times = _times_by_device(polls)
     made = sum(len(at_ms) * len(witness.quantities[device]) for device, at_ms in times.items())
     seen: set[tuple[str, str, int]] = set()
-    total = duplicates = wrong = 0
+    total = duplicates = wrong = wrong_time = 0
     for reading in stored:
         if not witness.concerns(reading):
             continue
@@ -111,6 +134,7 @@ def settle(witness: Witness, polls: Iterable[Poll], stored: Iterable[Stored], st
             wrong += 1
             continue
         wrong += reading.value != witness.truth(reading.device, reading.name, polled_at_ms)
+        wrong_time += abs(polled_at_ms - reading.time_ms) > TIME_SLACK_MS
         key = (reading.device, reading.name, polled_at_ms)
         duplicates += key in seen
         seen.add(key)
@@ -122,6 +146,8 @@ def settle(witness: Witness, polls: Iterable[Poll], stored: Iterable[Stored], st
         lost=made - len(seen),
         duplicates=duplicates,
         wrong=wrong,
+        wrong_time=wrong_time,
+        unregistered=sum(map(witness.is_unregistered, unregistered)),
     )
 
 

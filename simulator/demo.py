@@ -13,7 +13,7 @@ from simulator.account import Account, Stored, Witness, settle
 from simulator.devices import Journal, now_ms
 from simulator.processes import MESSNETZ, Process, run
 from simulator.progress import Progress
-from simulator.town_files import TownFiles
+from simulator.town_files import GATEWAY, TownFiles
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -88,6 +88,7 @@ class Demo:
             truth=town.truth,
             interval_ms=town.INTERVAL_S * 1000,
             since_ms=now_ms(),
+            gateway=GATEWAY,
         )
         async with AsyncExitStack() as stack:
             where = await stack.enter_async_context(town.serve(journal))
@@ -157,8 +158,9 @@ class Demo:
         await collector.stop(COLLECTOR_ENDS_S)
         self.view.say(f"reading everything back from {self.store.label}")
         stored: list[Stored] = []
-        await watch.read_store(files, witness, stored.append, self.directory / "watch.log")
-        return settle(witness, journal.polls, stored, status)
+        log = self.directory / "watch.log"
+        await watch.read_store(files, witness, stored.append, log)
+        return settle(witness, journal.polls, stored, status, await watch.read_unregistered(files, witness, log))
 
 
 def run_demo(demo: Demo) -> Account | None:

@@ -49,7 +49,9 @@ def account_lines(account: Account, store: str) -> list[str]:
         "lost": "made, and not in the store",
         "duplicates": "in the store more than once",
         "wrong": "in the store with another value than the meter's",
+        "wrong_time": "in the store with a time over 1 s off",
+        "unregistered": "in the store where nobody looks for them",
     }
-    lines = [f"{name:<12}{getattr(account, name):>9}   {text}" for name, text in what.items()]
+    lines = [f"{name.replace('_', ' '):<12}{getattr(account, name):>9}   {text}" for name, text in what.items()]
     verdict = "Every reading arrived once, and as it was." if account.is_clean else "The account does not add up."
     return [*lines, verdict]

@@ -66,14 +66,33 @@ async def read_store(files: TownFiles, witness: Witness, take: Callable[[Stored]
 
     Raises: DemoError where the export fails or takes too long.
     """
+
+    def sift(reading: Stored) -> None:
+        if witness.concerns(reading):
+            take(reading)
+
+    await _export(files, witness, sift, log)
+
+
+async def read_unregistered(files: TownFiles, witness: Witness, log: Path) -> list[Stored]:
+    """Return what the store holds as unregistered since this run began.
+
+    Raises: DemoError where the export fails or takes too long.
+    """
+    found: list[Stored] = []
+    await _export(files, witness, found.append, log, "--measurement", "unregistered")
+    return found
+
+
+async def _export(
+    files: TownFiles, witness: Witness, take: Callable[[Stored], object], log: Path, *options: str
+) -> None:
     since = datetime.fromtimestamp(witness.since_ms // 1000 - 1, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    command = ("cloud", "export", str(files.collector), "--json", "--from", since)
+    command = ("cloud", "export", str(files.collector), "--json", "--from", since, *options)
     try:
         async with asyncio.timeout(EXPORT_TIMEOUT_S), aclosing(lines(command, log)) as output:
             async for line in output:
-                reading = decode_reading(line)
-                if witness.concerns(reading):
-                    take(reading)
+                take(decode_reading(line))
     except TimeoutError as error:
         raise DemoError(f"`messnetz cloud export` took longer than {EXPORT_TIMEOUT_S:g} s") from error
 

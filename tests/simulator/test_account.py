@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BEGIN_MS = 1_795_345_200_000
 QUANTITIES = {"a": ("voltage/L1", "active_power"), "b": ("active_power",)}
-STATUS = GatewayStatus(sealed_readings=30, confirmed_readings=20)
+STATUS = GatewayStatus(sealed_readings=6, confirmed_readings=6)
 
 
 def truth(device: str, quantity: str, polled_at_ms: int) -> float:
@@ -26,7 +26,7 @@ def truth(device: str, quantity: str, polled_at_ms: int) -> float:
     return hash((device, quantity)) % 1000 + polled_at_ms / 8
 
 
-WITNESS = Witness(QUANTITIES, truth, interval_ms=2000, since_ms=BEGIN_MS)
+WITNESS = Witness(QUANTITIES, truth, interval_ms=2000, since_ms=BEGIN_MS, gateway="demo-gw")
 
 
 def stored(poll: Poll, name: str, before_ms: int = 1) -> Stored:
@@ -52,8 +52,42 @@ POLLS = [Poll("a", BEGIN_MS + 100), Poll("b", BEGIN_MS + 130), Poll("a", BEGIN_M
 def test_a_faultless_run_is_clean() -> None:
     """All numbers agree, and those of the gateway are handed through."""
     result = account(POLLS, all_stored(POLLS))
-    assert result == Account(made=6, sealed=30, confirmed=20, stored=6, lost=0, duplicates=0, wrong=0)
+    assert result == Account(
+        made=6, sealed=6, confirmed=6, stored=6, lost=0, duplicates=0, wrong=0, wrong_time=0, unregistered=0
+    )
     assert result.is_clean
+
+
+@pytest.mark.parametrize("counts", [(6, 5), (5, 5), (7, 6), (0, 0)])
+def test_a_gateway_that_counts_otherwise_is_not_clean(counts: tuple[int, int]) -> None:
+    """All is in the store, and yet: with a dead way back the gateway would keep everything for ever."""
+    sealed, confirmed = counts
+    status = GatewayStatus(sealed_readings=sealed, confirmed_readings=confirmed)
+    result = settle(WITNESS, POLLS, all_stored(POLLS), status)
+    assert (result.made, result.stored, result.lost, result.is_clean) == (6, 6, 0, False)
+
+
+@pytest.mark.parametrize(("before_ms", "wrong_time"), [(1000, 0), (1001, 1)])
+def test_a_time_that_is_far_off_its_poll_is_wrong(before_ms: int, wrong_time: int) -> None:
+    """A reading with a wrong time is none, though its value is right."""
+    readings = all_stored(POLLS)
+    readings[-1] = stored(POLLS[-1], "active_power", before_ms)
+    result = account(POLLS, readings)
+    assert (result.wrong_time, result.wrong, result.lost) == (wrong_time, 0, 0)
+    assert result.is_clean == (not wrong_time)
+
+
+@pytest.mark.parametrize(
+    ("changes", "counted"),
+    [({}, 1), ({"device": "nobody"}, 1), ({"gateway": "other-gw"}, 0), ({"time_ms": BEGIN_MS - 3}, 0)],
+    ids=["ours", "a device with a wrong id", "another gateway's", "an earlier run's"],
+)
+def test_an_unregistered_reading_is_not_stored_properly(changes: dict[str, str | int], counted: int) -> None:
+    """Nobody looks for it there."""
+    stray = msgspec.structs.replace(stored(POLLS[0], "active_power"), measurement="unregistered", gateway="demo-gw")
+    strays = [msgspec.structs.replace(stray, **changes)]
+    result = settle(WITNESS, POLLS, all_stored(POLLS), STATUS, strays)
+    assert (result.unregistered, result.is_clean) == (counted, not counted)
 
 
 def test_a_run_that_made_nothing_is_not_clean() -> None:

@@ -98,7 +98,7 @@ def check_clean(account: dict[str, Any]) -> None:
     assert account["made"] > 0
     assert account == {
         **dict.fromkeys(("made", "sealed", "confirmed", "stored"), account["made"]),
-        **dict.fromkeys(("lost", "duplicates", "wrong"), 0),
+        **dict.fromkeys(("lost", "duplicates", "wrong", "wrong_time", "unregistered"), 0),
     }
 
 

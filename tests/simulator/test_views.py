@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -16,7 +17,9 @@ from simulator.plain import account_lines, counts_line
 from simulator.progress import Progress
 
 ROWS, COLUMNS = 24, 80
-CLEAN = Account(made=12, sealed=12, confirmed=12, stored=12, lost=0, duplicates=0, wrong=0)
+CLEAN = Account(
+    made=12, sealed=12, confirmed=12, stored=12, lost=0, duplicates=0, wrong=0, wrong_time=0, unregistered=0
+)
 
 
 @pytest.fixture
@@ -123,13 +126,13 @@ def test_a_line_of_counts_names_every_stage() -> None:
 def test_a_clean_account_says_so() -> None:
     """With all numbers."""
     *lines, verdict = account_lines(CLEAN, "SQLite")
-    assert [line.split()[:2] for line in lines] == [
-        [name, "0" if name in {"lost", "duplicates", "wrong"} else "12"] for name in CLEAN.__struct_fields__
+    assert [(line[:12].strip().replace(" ", "_"), int(line[12:21])) for line in lines] == [
+        (name, getattr(CLEAN, name)) for name in CLEAN.__struct_fields__
     ]
     assert verdict == "Every reading arrived once, and as it was."
 
 
 def test_an_account_that_does_not_add_up_says_so() -> None:
     """One reading is enough."""
-    lost = Account(made=12, sealed=12, confirmed=12, stored=11, lost=1, duplicates=0, wrong=0)
+    lost = msgspec.structs.replace(CLEAN, stored=11, lost=1)
     assert account_lines(lost, "SQLite")[-1] == "The account does not add up."
