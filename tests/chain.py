@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import yaml
 
 from gateway import status
 from gateway.spool import Spool
@@ -64,11 +65,18 @@ class Messnetz(Server):
 class Chain:
     """The demo town on a broker and a store of the test's choice."""
 
-    def __init__(self, directory: Path, mqtt_port: int, store: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        mqtt_port: int,
+        store: Mapping[str, object],
+        gateway: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """`gateway`: settings that go into sections of the agent's file."""
         self.files = TownFiles(directory / "town")
         self.journal = Journal()
         self._since_ms = now_ms()
-        self._mqtt_port, self._store = mqtt_port, store
+        self._mqtt_port, self._store, self._gateway = mqtt_port, store, gateway or {}
         self._stack = ExitStack()
         self._directory = directory
         self.agent = Messnetz(directory / "agent", "gateway", self.files.gateway, self.files.directory / "agent.sock")
@@ -78,6 +86,7 @@ class Chain:
         with ExitStack() as stack:
             where = stack.enter_context(Field(self.journal)).where
             self.files.write(where, {"host": field.LOOPBACK, "port": self._mqtt_port}, self._store)
+            self._adjust_gateway()
             self.run("town", "registry", str(self.files.directory), "--output", str(self.files.registry))
             stack.enter_context(self.collector)
             stack.enter_context(self.agent)
@@ -86,6 +95,12 @@ class Chain:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _adjust_gateway(self) -> None:
+        content = yaml.safe_load(self.files.gateway.read_text())
+        for section, settings in self._gateway.items():
+            content.setdefault(section, {}).update(settings)
+        self.files.gateway.write_text(yaml.safe_dump(content))
 
     def run(self, *command: str) -> str:
         """Run a command of ours to its end; returns its output."""
