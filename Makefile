@@ -37,8 +37,8 @@ bench: .venv/dev ## measure how fast and how small
 	@set -e; for script in bench/*.py; do echo "make: $$script"; $(BIN)/python $$script $(ARGS); done
 
 docs: .venv/dev ## write the pages of docs/ that are made from the code
-	@echo "make: docs/configuration.md, docs/devices.md, docs/measurements.md"
-	@$(BIN)/python docs/generate.py
+	@echo "make: docs/configuration.md, docs/devices.md, docs/measurements.md, docs/schemas/*.json"
+	@$(BIN)/python docs/generate.py && $(BIN)/python docs/schemas.py
 
 constraints: .venv/dev ## renew constraints.txt with the newest releases that pyproject.toml allows
 	@PYTHON=$(BIN)/python .ci/renew-constraints

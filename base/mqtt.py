@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
@@ -31,6 +32,12 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 CONNECT_TIMEOUT_S = 10.0
+LASTING_S = 30.0
+"""A connection that lasts so long was a success."""
+MOST_UNACKNOWLEDGED = 512
+"""Messages that the broker may owe a PUBACK for; more are not taken."""
+ACKNOWLEDGE_TIMEOUT_S = 60.0
+"""A broker that owes one for longer is as good as gone."""
 WATCH_INTERVAL_S = 5.0
 UNSUPPORTED_VERSION = (0x01, 0x84)  # CONNACK of MQTT 3.1.1, of MQTT 5
 
@@ -102,10 +109,10 @@ class Connection:
         self._handlers = handlers
         self._subscriptions = tuple(subscriptions)
         self._will = will
-        self._password = read_secret(Path(config.password_file)) if config.password_file else None
-        self._tls = self._tls_context(config.tls) if config.tls else None
+        self._credentials()  # a bad file is said at once; later, when one is renewed, it is a failure like others
         self._version = MQTTProtocolVersion.MQTTv311 if config.protocol == "3.1.1" else MQTTProtocolVersion.MQTTv5
         self._client: paho.Client | None = None
+        self._unacknowledged: dict[int, float] = {}  # message id -> when it was sent
         self._ready = threading.Event()
         self._lost = threading.Event()
         self._settled = threading.Event()  # ready or lost, whichever came first
@@ -114,6 +121,14 @@ class Connection:
         self._reason = ""
         self._network = threading.current_thread()  # paho's, once it has spoken
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
+
+    def _credentials(self) -> tuple[str | None, ssl.SSLContext | None]:
+        """Read password and certificates, which may have been renewed since the last connection.
+
+        Raises: ConfigError naming the file that is wrong.
+        """
+        password = read_secret(Path(self._config.password_file)) if self._config.password_file else None
+        return password, self._tls_context(self._config.tls) if self._config.tls else None
 
     @staticmethod
     def _tls_context(config: TlsConfig) -> ssl.SSLContext:
@@ -155,9 +170,13 @@ class Connection:
         Returns: False where there is no connection; the message is then not kept.
         """
         client = self._client
-        if client is None or not self.is_connected:
+        if client is None or not self.is_connected or len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
             return False
-        return client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        info = client.publish(topic, payload, qos=1, retain=retain)
+        self._unacknowledged[info.mid] = time.monotonic()
+        if info.is_published():  # acknowledged before it was noted
+            self._unacknowledged.pop(info.mid, None)
+        return info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _run(self) -> None:
         host, port = self._config.endpoint()
@@ -167,21 +186,29 @@ class Connection:
             self._settled.clear()
             if self._stopping.is_set():  # asked only now: a `stop` before has set what was just cleared
                 return
-            self._accepted = False
-            self._reason = "no answer to CONNECT"
-            client = self._fresh_client()
             try:
-                client.connect(host, port, self._config.keepalive_s)
-            except (OSError, ValueError) as error:  # ValueError: a host name that is none
-                self._stopping.wait(backoff.failed(error))
-                continue
-            client.loop_start()
-            if self._await_acceptance():
-                backoff.succeeded()
-                self._await_loss()
-            self._close(client)
+                self._connect_once(host, port, backoff)
+            except (OSError, ValueError, ConfigError) as error:  # ValueError: a host name that is none
+                self._reason = str(error)
+            except Exception as error:
+                logger.exception("internal error in the connection of %s, please report", self._client_id)
+                self._reason = str(error)
             if not self._stopping.is_set():
                 self._stopping.wait(backoff.failed(self._reason))
+
+    def _connect_once(self, host: str, port: int, backoff: Backoff) -> None:
+        """Connect with a fresh client, and stay as long as the connection does."""
+        self._accepted = False
+        self._reason = "no answer to CONNECT"
+        self._unacknowledged.clear()
+        client = self._fresh_client()
+        client.connect(host, port, self._config.keepalive_s)
+        client.loop_start()
+        try:
+            if self._await_acceptance():
+                self._await_loss(backoff)
+        finally:
+            self._close(client)
 
     def _await_acceptance(self) -> bool:
         """Wait until the subscriptions stand or the connection is lost; choose the version of the next try."""
@@ -193,11 +220,23 @@ class Connection:
             self._version = MQTTProtocolVersion.MQTTv311 if is_v5 else MQTTProtocolVersion.MQTTv5
         return False
 
-    def _await_loss(self) -> None:
-        """Wait until the connection is lost, or paho's thread is: 2.1 ends it over a packet that it cannot read."""
+    def _await_loss(self, backoff: Backoff) -> None:
+        """Wait until the connection is lost, or paho's thread is, or the broker acknowledges nothing any more.
+
+        (paho 2.1 ends its thread over a packet that it cannot read.) Only a connection that lasts is a success: one
+        that is cut again and again must wait ever longer.
+        """
+        lasting_at_s = time.monotonic() + LASTING_S
         while not self._lost.wait(WATCH_INTERVAL_S):
+            now_s = time.monotonic()
+            if now_s >= lasting_at_s:
+                backoff.succeeded()
             if not self._network.is_alive():
                 self._reason = "paho's thread has ended"
+                self._lost.set()
+            oldest_s = min(list(self._unacknowledged.values()), default=now_s)
+            if now_s - oldest_s > ACKNOWLEDGE_TIMEOUT_S:
+                self._reason = f"no PUBACK in {ACKNOWLEDGE_TIMEOUT_S:g} s"
                 self._lost.set()
 
     def _fresh_client(self) -> paho.Client:
@@ -209,18 +248,20 @@ class Connection:
             protocol=self._version,
             reconnect_on_failure=False,
         )
+        password, tls = self._credentials()
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(1000)  # the owner bounds what is in flight
+        client.max_inflight_messages_set(MOST_UNACKNOWLEDGED)
         if self._config.user is not None:
-            client.username_pw_set(self._config.user, self._password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
+            client.username_pw_set(self._config.user, password)
+        if tls is not None:
+            client.tls_set_context(tls)
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
         return client
 
     def _on_connect(
@@ -279,6 +320,17 @@ class Connection:
         if self._accepted and not self._lost.is_set():  # else it is we who hang up, and the reason is known
             self._reason = f"connection lost: {reason}"
         self._give_up()
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        _userdata: Any,  # noqa: ANN401 - paho's signature
+        mid: int,
+        _reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        # Whatever the reason says: that the broker has it is not that the store has it.
+        self._unacknowledged.pop(mid, None)
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401
         try:

@@ -87,8 +87,8 @@ async def ours(port: int) -> float:
     """Measure the driver: requests, checks, decoding into readings."""
     transport = Transport(Endpoint("127.0.0.1", port), 1.0)
     reader = DeviceReader("bench", 1, profiles.compile_model(profile(), {}))
-    readings = await reader.read(transport)
-    assert len(readings) == COUNT // 2  # noqa: S101 - a bench that reads nothing measures nothing
+    measured = await reader.read(transport)
+    assert len(measured.readings) == COUNT // 2  # noqa: S101 - a bench that reads nothing measures nothing
     result = await rate(lambda: reader.read(transport))
     transport.close()
     return result

@@ -1,7 +1,8 @@
 """Where each reading of a batch goes: a pure function of the batch and the registry's dated history.
 
-Writing the same batch twice gives the same points. All readings of one sample that share a series make one
-point. What the registry does not know as the gateway's own goes to `unregistered`, whole.
+Writing the same batch twice gives the same points. All readings of one device and time that share a series make one
+point, and share its `q`: the flags of any of them. What the registry does not know as the gateway's own goes to
+`unregistered`, whole.
 """
 
 from __future__ import annotations
@@ -25,24 +26,28 @@ _BATCHES_APART = NS_PER_MS // MAX_PACK_READINGS
 def route(gateway: str, number: int, samples: Sequence[Sample], registry: Registry) -> list[Point]:
     """Turn the samples of one batch into points."""
     points: list[Point] = []
+    placed: dict[tuple[str, int], dict[Series, Fields]] = {}  # what a pack says of one device and time in parts
     index = 0  # of the reading in its pack
     for sample in samples:
         placement = registry.find(sample.device, sample.measured_at_ms)
         if placement is not None and placement.gateway != gateway:
             placement = None
-        strangers = _place(sample, placement, points)
+        by_series = placed.setdefault((sample.device, sample.measured_at_ms), {})
+        strangers = _place(sample, placement, by_series, points)
         for position, reading in strangers:
             points.append(_unregistered(gateway, number, index + position, sample, reading))
         index += len(sample.readings)
     return points
 
 
-def _place(sample: Sample, placement: Placement | None, points: list[Point]) -> list[tuple[int, Reading]]:
-    """Append the points of one sample; returns the readings that have no place, with their position."""
+def _place(
+    sample: Sample, placement: Placement | None, by_series: dict[Series, Fields], points: list[Point]
+) -> list[tuple[int, Reading]]:
+    """Give the readings of one sample their points; returns those that have no place, with their position."""
     if placement is None:
         return list(enumerate(sample.readings))
     strangers: list[tuple[int, Reading]] = []
-    by_series: dict[Series, Fields] = {}
+    time_ns = sample.measured_at_ms * NS_PER_MS
     slots = placement.slots
     for position, reading in enumerate(sample.readings):
         slot = slots.get((reading.quantity, reading.channel))
@@ -54,14 +59,13 @@ def _place(sample: Sample, placement: Placement | None, points: list[Point]) -> 
         fields = by_series.get(series)
         if fields is None:
             fields = by_series[series] = {}
-        elif reading.quantity in fields:  # a name twice in one sample: the second has no place of its own
+            points.append(Point(series, time_ns, fields))
+        elif reading.quantity in fields:  # a name twice at one time: the second has no place of its own
             strangers.append((position, reading))
             continue
         fields[reading.quantity] = reading.value
         if flags:
             fields["q"] = float(int(fields.get("q", 0)) | flags)
-    time_ns = sample.measured_at_ms * NS_PER_MS
-    points.extend(Point(series, time_ns, fields) for series, fields in by_series.items())
     return strangers
 
 

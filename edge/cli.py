@@ -22,6 +22,7 @@ from wire.vocabulary import quantities
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge.interface import Measured
     from edge.modbus.model import Compiled
     from edge.modbus.transport import Line
     from wire.profile import Profile
@@ -127,10 +128,10 @@ def read(  # noqa: PLR0913 - one parameter per option
         baud_rate or usual.baud_rate, parity or usual.parity, 2 if (stop_bits or str(usual.stop_bits)) == "2" else 1
     )
     line: Line = SerialLine(serial, settings) if serial is not None else _endpoint(tcp, rtu_over_tcp)
-    measured_at_ms = time.time_ns() // 1_000_000
-    identity, readings = asyncio.run(_read_once(line, timeout_s, unit, model))
+    identity, measured = asyncio.run(_read_once(line, timeout_s, unit, model))
+    measured_at_ms = round((time.time() - time.monotonic() + measured.at_s) * 1000)
     about = {"profile": profile, "unit_id": unit, "measured_at_ms": measured_at_ms, "identity": identity}
-    _show(readings, about, as_json=as_json)
+    _show(measured.readings, about, as_json=as_json)
 
 
 def _endpoint(tcp: str | None, rtu_over_tcp: str | None) -> Endpoint:
@@ -156,9 +157,7 @@ def _parameter_values(given: Sequence[str], profile: Profile) -> dict[str, float
         raise click.BadParameter(f"{error.found}; expected {error.expected}", param_hint="--parameter") from error
 
 
-async def _read_once(
-    line: Line, timeout_s: float, unit: int, model: Compiled
-) -> tuple[dict[str, str], tuple[Reading, ...]]:
+async def _read_once(line: Line, timeout_s: float, unit: int, model: Compiled) -> tuple[dict[str, str], Measured]:
     from edge.modbus.reader import DeviceReader  # noqa: PLC0415 - pymodbus is loaded when it is first needed
     from edge.modbus.transport import Transport  # noqa: PLC0415
 

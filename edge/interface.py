@@ -6,7 +6,7 @@ touches the port.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from base.errors import TransientError
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 class ParkedError(TransientError):
     """The device is parked and was not asked: no news, and nothing to log."""
+
+
+class Measured(NamedTuple):
+    """What a device said, and when it was asked for it."""
+
+    readings: tuple[Reading, ...]
+    at_s: float
+    """When the first question was put on the line, on the monotonic clock (`time.monotonic`)."""
 
 
 class PlannedDevice(Protocol):
@@ -34,7 +42,7 @@ class PlannedDevice(Protocol):
 class Bus(Protocol):
     """An open bus. One reader at a time; a device that fails leaves it usable for the others."""
 
-    async def read(self, device: str) -> tuple[Reading, ...]:
+    async def read(self, device: str) -> Measured:
         """Read all quantities of one device, now.
 
         Raises: ParkedError where it was not asked; TransientError where it does not answer; PermanentError where it

@@ -42,9 +42,14 @@ class Agent:
         self._topics = Topics(self._file.prefix)
         self._clock = Clock(self._file.clock)
         self._since_ms = clock.now_ms()
+        self._version = version("messnetz")
+        self._machine = status.machine()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; then finish polls, seal, and wait a little for confirms."""
+    async def run(self, stop: asyncio.Event) -> int:
+        """Run until `stop` is set; then finish polls, seal, and wait a little for confirms.
+
+        Returns: how many readings could not be sealed at the end, and are lost.
+        """
         file = self._file
         self._loop = asyncio.get_running_loop()
         self._spool = await SpoolThread.open(Path(file.spool.path), file.spool)
@@ -54,15 +59,19 @@ class Agent:
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
         logger.info("gateway %s, stream %s: %d buses", file.gateway, self._spool.spool.stream, len(self._config.buses))
         try:
-            async with status.serve(Path(file.socket), self._answer):
+            async with status.serve(Path(file.socket), self._answer), asyncio.TaskGroup() as group:
                 self._mqtt.start()
-                sending = asyncio.create_task(self._sender.run())
+                sending = group.create_task(self._sender.run())
                 await self._work(stop)
                 await self._drain()
                 sending.cancel()
         finally:
+            await self._sealer.seal()  # after a fault, too, what is pending goes to disk
             await self._loop.run_in_executor(None, self._say_goodbye)
             await self._spool.close()
+        if self._sealer.pending_readings:
+            logger.error("%d readings could not be sealed and are lost", self._sealer.pending_readings)
+        return self._sealer.pending_readings
 
     async def _work(self, stop: asyncio.Event) -> None:
         tasks: list[Coroutine[Any, Any, None]] = [self._sealer.run(stop), self._watch_clock(stop)]
@@ -95,8 +104,7 @@ class Agent:
                 self._loop.call_soon_threadsafe(self._sender.confirmed, payload)
 
         def on_connected() -> None:
-            self._publish_status()
-            self._loop.call_soon_threadsafe(self._sender.connected)
+            self._loop.call_soon_threadsafe(self._connected)
 
         def on_disconnected(_reason: str) -> None:
             self._loop.call_soon_threadsafe(self._sender.disconnected)
@@ -108,6 +116,10 @@ class Agent:
             subscriptions=[self._topics.of(gateway, "confirm")],
             will=Will(self._topics.of(gateway, "status"), self._status("offline")),
         )
+
+    def _connected(self) -> None:
+        self._publish_status()
+        self._sender.connected()
 
     def _publish_batch(self, payload: bytes) -> bool:
         return self._mqtt.publish(self._topics.of(self._file.gateway, "batch"), payload)
@@ -127,9 +139,9 @@ class Agent:
             Status(
                 state=state,
                 since_ms=self._since_ms,
-                version=version("messnetz"),
+                version=self._version,
                 stream=self._spool.spool.stream,
-                machine=status.machine(),
+                machine=self._machine,
                 config=self._config.hash,
             )
         )

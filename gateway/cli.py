@@ -50,18 +50,17 @@ def run(file: Path) -> None:
     Example: messnetz gateway run /etc/messnetz/gateway.yaml
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    config = configs.load(file)
-    asyncio.run(_run(config))
+    raise SystemExit(asyncio.run(_run(file)))
 
 
-async def _run(config: GatewayConfig) -> None:
-    from gateway.agent import Agent  # noqa: PLC0415 - `status` needs no MQTT
-
+async def _run(file: Path) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anything else: a stop may come at once
         loop.add_signal_handler(number, stop.set)
-    await Agent(config).run(stop)
+    from gateway.agent import Agent  # noqa: PLC0415 - `status` needs no MQTT
+
+    return 1 if await Agent(configs.load(file)).run(stop) else 0
 
 
 @gateway.command()

@@ -18,11 +18,21 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def kernel_is_synchronised() -> bool:
-    """Ask the kernel whether the clock is synchronised; an unprivileged call that changes nothing."""
+def wall_ms(monotonic_s: float) -> int:
+    """Return the Unix time in milliseconds of a moment on the monotonic clock, as the wall clock stands now."""
+    return now_ms() - round((time.monotonic() - monotonic_s) * 1000)
+
+
+def kernel_state() -> int:
+    """Ask the kernel for the state of its clock, 0 to 5 (adjtimex(2)); an unprivileged call that changes nothing."""
     libc = ctypes.CDLL(None, use_errno=True)
     state: int = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return state not in (-1, TIME_ERROR)
+    return state
+
+
+def kernel_is_synchronised() -> bool:
+    """Whether the kernel says that its clock is synchronised."""
+    return kernel_state() not in (-1, TIME_ERROR)
 
 
 class Clock:

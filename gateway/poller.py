@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+TIE_MS = 1000
+"""So little may a device's times overlap and be moved on; more is a step of the wall clock."""
+
+
 @dataclass
 class _Health:
     backoff: Backoff
@@ -37,15 +41,24 @@ class Poller:
         self._plan = plan
         self._clock = trust
         self._deliver = deliver
+        self._backoff = Backoff(f"bus {plan.id}", logger)
         self._health = {
             device.id: _Health(Backoff(f"device {device.id} on bus {plan.id}", logger)) for device in plan.devices
         }
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Poll until told to stop; a reading under way is finished."""
+        """Poll until told to stop; a reading under way is finished. A fault of the bus opens it anew."""
         while not self._clock.is_synchronised():
             if await clock.stopped_within(stop, clock.CHECK_S):
                 return
+        while not stop.is_set():
+            try:
+                await self._poll_bus(stop)
+            except Exception as error:
+                logger.exception("bus %s", self._plan.id)
+                await clock.stopped_within(stop, self._backoff.failed(error))
+
+    async def _poll_bus(self, stop: asyncio.Event) -> None:
         bus = self._plan.open()
         schedule = Schedule(self._plan.devices, monotonic_s=time.monotonic(), wall_s=time.time())
         try:
@@ -55,14 +68,14 @@ class Poller:
                     return
                 await self._poll(bus, device)
                 schedule.done(device, time.monotonic())
+                self._backoff.succeeded()
         finally:
             await bus.close()
 
     async def _poll(self, bus: Bus, device: str) -> None:
         health = self._health[device]
-        measured_at_ms = clock.now_ms()
         try:
-            readings = await bus.read(device)
+            measured = await bus.read(device)
         except ParkedError:
             return
         except MessnetzError as error:
@@ -73,7 +86,16 @@ class Poller:
             logger.exception("bus %s, device %s", self._plan.id, device)
             return
         health.backoff.succeeded()
-        if readings:
-            # Times of a device rise strictly: two readings never fall on one point.
-            health.last_ms = max(measured_at_ms, health.last_ms + 1)
-            self._deliver(Sample(device, health.last_ms, readings))
+        if measured.readings:
+            health.last_ms = self._stamp(device, clock.wall_ms(measured.at_s), health.last_ms)
+            self._deliver(Sample(device, health.last_ms, measured.readings))
+
+    @staticmethod
+    def _stamp(device: str, at_ms: int, last_ms: int) -> int:
+        """Return the time of a sample: a tie with the last one moves on by 1 ms, so that no two fall on one point."""
+        if at_ms > last_ms:
+            return at_ms
+        if last_ms - at_ms < TIE_MS:
+            return last_ms + 1
+        logger.warning("the wall clock went back by %d ms; device %s follows it", last_ms - at_ms, device)
+        return at_ms

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from base.errors import MessnetzError
@@ -13,7 +16,7 @@ from gateway import clock
 from gateway.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from gateway.config import SpoolConfig
@@ -26,6 +29,15 @@ logger = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 MAX_PENDING_READINGS = 200_000
 """What is kept in memory while the disk refuses; then the oldest go, and the log says how many."""
+
+
+@dataclass
+class Loss:
+    """What of one device was lost in memory, from when to when."""
+
+    since_ms: int
+    until_ms: int = 0
+    readings: int = 0
 
 
 class SpoolThread:
@@ -62,17 +74,23 @@ class Sealer:
         self._uplink = uplink
         self._config = config
         self._on_sealed = on_sealed
-        self._pending: list[Sample] = []
+        self._pending: deque[Sample] = deque()
+        self._losing = Backoff("the disk does not take readings and memory is full", logger)
+        self.losses: dict[str, Loss] = {}
         self._full = asyncio.Event()
         self._turn = asyncio.Lock()
         self._backoff = Backoff("spool", logger)
+        self._error: Exception | str = ""
         self.pending_readings = 0
-        self.dropped_readings = 0
 
     def add(self, sample: Sample) -> None:
-        """Take a sample; it is on disk after the next seal."""
+        """Take a sample; it is on disk after the next seal. Where memory is full, the oldest go."""
+        if not all(math.isfinite(reading.value) for reading in sample.readings):
+            logger.error("device %s: a value that is no number; the sample is left out", sample.device)
+            return
         self._pending.append(sample)
         self.pending_readings += len(sample.readings)
+        self._bound()
         if self.pending_readings >= self._config.seal_readings:
             self._full.set()
 
@@ -86,12 +104,12 @@ class Sealer:
             )
             full.cancel()
             if not await self.seal():
-                await asyncio.wait({stopped}, timeout=self._backoff.failed("sealing failed"))
+                await asyncio.wait({stopped}, timeout=self._backoff.failed(self._error))
 
     async def seal(self) -> bool:
         """Commit what is pending, and mark what was confirmed. Returns False where the disk refused."""
         async with self._turn:
-            samples, self._pending = self._pending, []
+            samples, self._pending = self._pending, deque()
             self._full.clear()
             settled = self._uplink.settled()
             if not samples and not settled:
@@ -99,9 +117,12 @@ class Sealer:
             batches = list(_chunks(samples, self._config.seal_readings))
             try:
                 await self._spool.run(lambda spool: spool.seal(batches, settled, clock.now_ms()))
-            except MessnetzError as error:
-                logger.warning("%s", error)
-                self._put_back(samples)
+            except Exception as error:
+                if not isinstance(error, MessnetzError):
+                    logger.exception("sealing")
+                self._error = error
+                self._pending = samples + self._pending
+                self._bound()
                 return False
             self.pending_readings -= _count(samples)
             self._uplink.marked(settled)
@@ -110,23 +131,27 @@ class Sealer:
             self._on_sealed()
         return True
 
-    def _put_back(self, samples: list[Sample]) -> None:
-        self._pending = samples + self._pending
-        dropped = 0
-        while self.pending_readings > MAX_PENDING_READINGS:
-            readings = len(self._pending.pop(0).readings)
-            self.pending_readings -= readings
-            dropped += readings
-        if dropped:
-            self.dropped_readings += dropped
-            logger.error("the disk refuses and memory is full: %d readings lost so far", self.dropped_readings)
+    def _bound(self) -> None:
+        """Keep what is in memory within its bound, whether the disk refuses or hangs."""
+        while self.pending_readings > MAX_PENDING_READINGS and self._pending:
+            lost = self._pending.popleft()
+            self.pending_readings -= len(lost.readings)
+            loss = self.losses.setdefault(lost.device, Loss(lost.measured_at_ms))
+            loss.until_ms = lost.measured_at_ms
+            loss.readings += len(lost.readings)
+            self._losing.failed(f"{self.dropped_readings} readings lost so far")
+
+    @property
+    def dropped_readings(self) -> int:
+        """How many readings were lost because the disk did not take them."""
+        return sum(loss.readings for loss in self.losses.values())
 
 
-def _count(samples: Sequence[Sample]) -> int:
+def _count(samples: Iterable[Sample]) -> int:
     return sum(len(sample.readings) for sample in samples)
 
 
-def _chunks(samples: Sequence[Sample], most_readings: int) -> Iterator[list[Sample]]:
+def _chunks(samples: Iterable[Sample], most_readings: int) -> Iterator[list[Sample]]:
     """Split samples into batches; a sample is never split, and a batch may exceed the size by one sample."""
     chunk: list[Sample] = []
     readings = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -33,11 +34,17 @@ class Sender:
         self._wake = asyncio.Event()
         self._backoff = Backoff("reading the spool", logger)
         self.is_connected = False
-        self.has_unsent = True
+        self._news = 1  # counts what might have made something to send ...
+        self._seen = 0  # ... and up to where the spool was then found empty
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the spool may hold something that is not in flight."""
+        return self._seen != self._news
 
     def wake(self) -> None:
         """There may be something to send."""
-        self.has_unsent = True
+        self._news += 1
         self._wake.set()
 
     def connected(self) -> None:
@@ -57,38 +64,41 @@ class Sender:
         except MessnetzError as error:
             logger.warning("%s", error)
             return
-        if self._uplink.confirm(confirm):
+        for rejection in confirm.rejected:
+            logger.error("batch %d is rejected: %s", rejection.number, rejection.reason)
+        if self._uplink.confirm(confirm, time.monotonic()):
             self.wake()
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send until cancelled. Whatever goes wrong is logged and tried again: nobody else would send."""
         while True:
             self._wake.clear()
-            if self.is_connected:
-                try:
-                    await self._send()
-                except MessnetzError as error:
-                    await asyncio.sleep(self._backoff.failed(error))
-                    continue
-                self._backoff.succeeded()
             try:
-                await asyncio.wait_for(self._wake.wait(), self._wait_s())
-            except TimeoutError:
+                if self.is_connected:
+                    await self._send()
+            except MessnetzError as error:
+                await asyncio.sleep(self._backoff.failed(error))
                 continue
+            except Exception as error:
+                logger.exception("sending")
+                await asyncio.sleep(self._backoff.failed(error))
+                continue
+            self._backoff.succeeded()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._wait_s())
 
     async def _send(self) -> None:
         for batch in self._uplink.overdue(time.monotonic()):
             if not self._hand_over(batch):
                 return
         if self.has_unsent and self._uplink.free > 0:
-            limit = self._uplink.free
-            after = self._uplink.sent_up_to
-            batches = await self._spool.run(lambda spool: spool.next_to_send(after, limit))
-            self.has_unsent = len(batches) == limit
+            news, limit, without = self._news, self._uplink.free, self._uplink.dealt_with()
+            batches = await self._spool.run(lambda spool: spool.next_to_send(limit, without))
             for batch in batches:
                 if not self._hand_over(batch):
-                    self.has_unsent = True
                     return
+            if len(batches) < limit:
+                self._seen = news
 
     def _hand_over(self, batch: SealedBatch) -> bool:
         if not self._publish(batch.payload()):

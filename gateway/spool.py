@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import sqlite3
+import time
 import zlib
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from base.errors import PermanentError, TransientError
+from gateway import clock
 from wire import batch as wire_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from wire.readings import Sample
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
+logger = logging.getLogger(__name__)
+
+MIGRATIONS = (
+    """
 CREATE TABLE batch (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   stream TEXT NOT NULL,
@@ -46,8 +52,12 @@ CREATE TABLE total (
   name TEXT PRIMARY KEY,                  -- since the spool was made; they outlive the batches
   value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-"""
+""",
+)
+"""One script for each schema version, in order; a released one never changes."""
 WAITING, CONFIRMED, REJECTED = 0, 1, 2
+LOCK_WAIT_S = 2.0
+LOCK_POLL_S = 0.05
 _STATES = {CONFIRMED: "confirmed", REJECTED: "rejected"}
 
 
@@ -59,11 +69,18 @@ class SealedBatch:
     stream: str
     sealed_at_ms: int
     readings: int
+    crc: int
+    """CRC-32 of the pack, computed when it was sealed."""
     pack: bytes
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the disk gave back what was written: a flipped bit must not become a measurement."""
+        return zlib.crc32(self.pack) == self.crc
 
     def payload(self) -> bytes:
         """Build the message that carries it."""
-        return wire_batch.seal_header(self.stream, self.number, self.sealed_at_ms, self.pack) + self.pack
+        return wire_batch.header_line(self.stream, self.number, self.sealed_at_ms, self.crc) + self.pack
 
 
 @dataclass(frozen=True)
@@ -100,7 +117,7 @@ class Spool:
         self.path = path
         self.stream = secrets.token_hex(8)
         self._keep_confirmed_ms = keep_confirmed_ms
-        self._lock = _hold(path)
+        self._lock = _hold(path, fcntl.LOCK_EX)
         try:
             with _translated(path):
                 self._db = _connect(path)
@@ -130,21 +147,27 @@ class Spool:
             self._mark(settled, now_ms)
             self._expire(now_ms)
 
-    def next_to_send(self, after: int, limit: int) -> list[SealedBatch]:
-        """Return the waiting batches with a number above `after`, oldest first, at most `limit`."""
+    def next_to_send(self, limit: int, without: Collection[int] = ()) -> list[SealedBatch]:
+        """Return waiting batches, oldest first, at most `limit`, those numbered in `without` left out.
+
+        One that the disk has damaged is set aside as rejected: it is kept, and never sent.
+        """
         with _translated(self.path):
-            rows = self._db.execute(
-                "SELECT number, stream, sealed_at_ms, readings, pack FROM batch"
-                " WHERE state = 0 AND number > ? ORDER BY number LIMIT ?",
-                (after, limit),
-            ).fetchall()
-        return [SealedBatch(*row) for row in rows]
+            numbers = self._db.execute("SELECT number FROM batch WHERE state = 0 ORDER BY number")
+            chosen = list(islice((number for (number,) in numbers if number not in without), limit))
+            numbers.close()
+            batches = [batch for number in chosen if (batch := self.get(number)) is not None]
+        damaged = {batch.number: "damaged on disk" for batch in batches if not batch.is_sound}
+        if damaged:
+            logger.error("%s: batches %s are damaged on disk and set aside", self.path, sorted(damaged))
+            self.mark(Settled(rejected=damaged), clock.now_ms())
+        return [batch for batch in batches if batch.is_sound]
 
     def get(self, number: int) -> SealedBatch | None:
         """Return one batch, whatever its state; None where it is no longer kept."""
         with _translated(self.path):
             row = self._db.execute(
-                "SELECT number, stream, sealed_at_ms, readings, pack FROM batch WHERE number = ?", (number,)
+                "SELECT number, stream, sealed_at_ms, readings, crc, pack FROM batch WHERE number = ?", (number,)
             ).fetchone()
         return SealedBatch(*row) if row else None
 
@@ -187,14 +210,14 @@ class Spool:
         self._db.execute("DELETE FROM batch WHERE state = 1 AND settled_at_ms < ?", (now_ms - self._keep_confirmed_ms,))
 
     def _migrate(self) -> None:
-        with self._transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise PermanentError(f"{self.path}: a spool of a newer release (schema {version})")
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise PermanentError(f"{self.path}: a spool of a newer release (schema {version})")
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            with self._transaction():
+                for statement in script.split(";\n"):
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                self._db.execute(f"PRAGMA user_version = {number}")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -223,32 +246,41 @@ def _row(samples: Sequence[Sample]) -> _Row:
 
 
 def read_totals(path: Path) -> Totals:
-    """Read the totals of a spool whose agent has ended.
+    """Read the totals of a spool whose agent has ended; changes nothing.
 
     Raises: TransientError where an agent has it open; PermanentError where there is none.
     """
     if not path.exists():
         raise PermanentError(f"{path}: no spool; has the agent ever run?")
-    spool = Spool(path, keep_confirmed_ms=2**62)
+    lock = _hold(path, fcntl.LOCK_SH)
     try:
-        return spool.totals()
+        with _translated(path), contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            return Totals(**dict(db.execute("SELECT name, value FROM total").fetchall()))
     finally:
-        spool.close()
+        os.close(lock)
 
 
-def _hold(path: Path) -> int:
-    """Take the lock that makes this process the only one on the spool."""
+def _hold(path: Path, kind: int) -> int:
+    """Take the lock that makes the agent the only one on its spool; those who only look share it among themselves.
+
+    An agent waits a moment for those who look.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise TransientError(f"{path}: cannot be opened ({error.strerror})") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise TransientError(f"{path}: another agent has it open") from error
-    return lock
+    deadline_s = time.monotonic() + (LOCK_WAIT_S if kind == fcntl.LOCK_EX else 0.0)
+    while True:
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() >= deadline_s:
+                os.close(lock)
+                raise TransientError(f"{path}: another agent has it open") from error
+            time.sleep(LOCK_POLL_S)
+        else:
+            return lock
 
 
 def _connect(path: Path) -> sqlite3.Connection:

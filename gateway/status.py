@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from base.errors import TransientError
+from base.errors import MessnetzError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 5.0
+IDLE_S = 60.0
 MAX_REPLY_BYTES = 1 << 20
 
 
@@ -49,11 +50,14 @@ async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) 
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the asker went away, or sent no line
-            while await reader.readline():
-                writer.write(json.dumps(await answer()).encode() + b"\n")
+        try:
+            while await asyncio.wait_for(reader.readline(), IDLE_S):
+                writer.write(json.dumps(await _answered(answer)).encode() + b"\n")
                 await writer.drain()
-        writer.close()
+        except (OSError, ValueError, TimeoutError):
+            pass  # the asker went away, sent no line, or forgot us
+        finally:
+            writer.close()
 
     listener = _listen(path)
     server = await asyncio.start_unix_server(talk, sock=listener)
@@ -62,6 +66,13 @@ async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) 
     finally:
         server.close()
         _remove(path)
+
+
+async def _answered(answer: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:
+    try:
+        return await answer()
+    except MessnetzError as error:  # a spool that is ill: just when somebody asks
+        return {"error": str(error)}
 
 
 def _listen(path: Path) -> socket.socket:
@@ -98,4 +109,6 @@ def ask(path: Path) -> dict[str, object] | None:
         return None
     except (OSError, ValueError) as error:
         raise TransientError(f"{path}: the agent does not answer ({error})") from error
+    if "error" in reply:
+        raise TransientError(str(reply["error"]))
     return dict(reply)

@@ -2,9 +2,9 @@
 
 No sockets and no threads here: `sender` does what these rules say. The clock is handed in.
 
-At most `window` batches are in flight. One is sent again after a reconnect, or after a time-out that grows
-with every try and is jittered; any confirm resets it. A confirm settles only what is in flight now, so that a
-forged, late or foreign one lets go of nothing that was not sent.
+At most `window` batches are in flight. One is sent again after a reconnect, or after a time-out that is jittered and
+grows with every try of that batch; any confirm resets it for all. A confirm settles only what is in flight now, so
+that a forged, late or foreign one lets go of nothing that was not sent.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MAX_TIMEOUT_S = 300.0
 class _Flight:
     batch: SealedBatch
     due_s: float
+    tries: int = 0
 
 
 class Uplink:
@@ -39,9 +40,6 @@ class Uplink:
         self._flights: dict[int, _Flight] = {}
         self._confirmed: dict[int, int] = {}  # number -> readings
         self._rejected: dict[int, str] = {}
-        self._unanswered = 0
-        self.sent_up_to = 0
-        """Highest number ever sent by this process; what lies above it in the spool was not."""
 
     @property
     def free(self) -> int:
@@ -55,26 +53,25 @@ class Uplink:
 
     def sent(self, batch: SealedBatch, now_s: float) -> None:
         """Note that a batch was handed to the broker, for the first time or again."""
-        self._flights[batch.number] = _Flight(batch, now_s + self._timeout())
-        self.sent_up_to = max(self.sent_up_to, batch.number)
+        before = self._flights.get(batch.number)
+        tries = 0 if before is None else before.tries + 1
+        self._flights[batch.number] = _Flight(batch, now_s + self._timeout(tries), tries)
 
     def reconnected(self) -> None:
         """Everything in flight is to be sent again: the broker is a relay and may have forgotten it."""
         for flight in self._flights.values():
-            flight.due_s = 0.0
+            flight.due_s, flight.tries = 0.0, -1  # what is sent now is a first try on this connection
 
     def overdue(self, now_s: float) -> list[SealedBatch]:
         """Return the batches in flight that are to be sent again now, oldest first."""
         due = [flight.batch for flight in self._flights.values() if flight.due_s <= now_s]
-        if any(flight.due_s > 0 for flight in self._flights.values() if flight.due_s <= now_s):
-            self._unanswered += 1
         return sorted(due, key=lambda batch: batch.number)
 
     def next_due_s(self) -> float | None:
         """Return when the next batch is to be sent again; None where nothing is in flight."""
         return min((flight.due_s for flight in self._flights.values()), default=None)
 
-    def confirm(self, confirm: Confirm) -> int:
+    def confirm(self, confirm: Confirm, now_s: float) -> int:
         """Take the collector's word; returns how many batches it settled."""
         before = len(self._flights)
         for number, flight in list(self._flights.items()):
@@ -88,9 +85,16 @@ class Uplink:
             if rejected is not None and rejected.batch.stream == confirm.stream:
                 self._rejected[rejection.number] = rejection.reason
                 del self._flights[rejection.number]
-        if confirm.batches or confirm.rejected:
-            self._unanswered = 0
-        return before - len(self._flights)
+        settled = before - len(self._flights)
+        if settled:  # the way is open: what waits out a long time-out need not
+            for flight in self._flights.values():
+                flight.tries = 0
+                flight.due_s = min(flight.due_s, now_s + self._timeout(0))
+        return settled
+
+    def dealt_with(self) -> set[int]:
+        """Return the numbers that are not to be taken from the spool: in flight, or settled and not yet marked."""
+        return self._flights.keys() | self._confirmed.keys() | self._rejected.keys()
 
     def settled(self) -> Settled:
         """Return what is settled and not yet marked in the spool."""
@@ -108,6 +112,6 @@ class Uplink:
         for number in settled.rejected:
             self._rejected.pop(number, None)
 
-    def _timeout(self) -> float:
-        ceiling = min(MAX_TIMEOUT_S, self._timeout_s * 2.0 ** min(self._unanswered, 16))
+    def _timeout(self, tries: int) -> float:
+        ceiling = min(MAX_TIMEOUT_S, self._timeout_s * 2.0 ** min(tries, 16))
         return ceiling * (0.5 + 0.5 * self._chance())

@@ -41,8 +41,9 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "bin"
         self.sbin = directory / "sbin"
+        self.lib = directory / "lib"
         self.tree = directory / "tree"
-        for folder in (self.path, self.sbin, self.tree / ".ci", self.tree / "tests"):
+        for folder in (self.path, self.sbin, self.lib / "x86_64-linux-gnu", self.tree / ".ci", self.tree / "tests"):
             folder.mkdir(parents=True)
         for tool in TOOLS:
             found = shutil.which(tool)
@@ -60,7 +61,12 @@ class Machine:
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the tree."""
-        variables = {"PATH": str(self.path), "SBIN": str(self.sbin), "TMPDIR": str(self.tree)} | environment
+        variables = {
+            "PATH": str(self.path),
+            "SBIN": str(self.sbin),
+            "LIB": str(self.lib),
+            "TMPDIR": str(self.tree),
+        } | environment
         return subprocess.run(
             command, cwd=self.tree, env=variables, capture_output=True, text=True, check=False, timeout=60
         )
@@ -202,6 +208,7 @@ def test_a_machine_that_has_the_servers_is_left_alone(machine: Machine) -> None:
     machine.has("openssl")
     shutil.move(machine.path / "influxd", machine.sbin / "mosquitto")
     machine.has("influxd")
+    (machine.lib / "x86_64-linux-gnu" / "libmodbus.so.5").touch()
     done = machine.run("tests/install-services")
     assert (done.returncode, done.stdout, done.stderr, apt_log(machine)) == (0, "", "", "")
 
@@ -212,8 +219,10 @@ def test_what_is_missing_is_installed_without_its_service(machine: Machine) -> N
     machine.has("openssl")
     done = machine.run("tests/install-services")
     assert done.returncode == 0
-    assert done.stdout == "tests: installing Debian's mosquitto influxdb (their own services are not started)\n"
-    assert apt_log(machine).endswith("install mosquitto influxdb\n")
+    assert (
+        done.stdout == "tests: installing Debian's mosquitto influxdb libmodbus5 (their own services are not started)\n"
+    )
+    assert apt_log(machine).endswith("install mosquitto influxdb libmodbus5\n")
     assert "exit 101" in (machine.tree / "policy.log").read_text()
     assert not (machine.sbin / "policy-rc.d").exists()
 
@@ -234,7 +243,7 @@ def test_a_stale_list_of_packages_is_refreshed(machine: Machine) -> None:
     machine.has("apt-get", f'{APT}; case $* in *" install "*) [ -e updated ] ;; *) : >updated ;; esac')
     done = machine.run("tests/install-services")
     assert done.returncode == 0
-    assert [line.split()[-1] for line in apt_log(machine).splitlines()] == ["openssl", "update", "openssl"]
+    assert [line.split()[-1] for line in apt_log(machine).splitlines()] == ["libmodbus5", "update", "libmodbus5"]
 
 
 @pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
@@ -245,7 +254,7 @@ def test_an_installation_that_fails_shows_its_log(machine: Machine, ci: str, cod
     done = machine.run("tests/install-services", CI=ci)
     assert done.returncode == code
     assert "E: unable to reach the mirror" in done.stderr
-    assert "could not install mosquitto influxdb openssl" in done.stderr
+    assert "could not install mosquitto influxdb openssl libmodbus5" in done.stderr
     assert not (machine.sbin / "policy-rc.d").exists()
 
 
@@ -270,7 +279,7 @@ def test_who_may_not_install_is_told_what_to_install(machine: Machine, apt: bool
         machine.has("apt-get", APT)
         machine.has("sudo", "exit 1")
     done = machine.run("tests/install-services")
-    lacking = "influxdb openssl"
+    lacking = "influxdb openssl libmodbus5"
     said = f"tests: {reason}; tests that need {lacking} will be skipped. To run them: apt-get install {lacking}\n"
     assert (done.returncode, done.stdout, done.stderr, apt_log(machine)) == (0, said, "", "")
 
@@ -283,4 +292,4 @@ def test_sudo_without_a_password_is_used(machine: Machine) -> None:
     machine.has("true")
     done = machine.run("tests/install-services")
     assert done.returncode == 0
-    assert apt_log(machine).endswith("install mosquitto influxdb openssl\n")
+    assert apt_log(machine).endswith("install mosquitto influxdb openssl libmodbus5\n")

@@ -58,8 +58,12 @@ def compress(samples: Iterable[Sample]) -> bytes:
 
 def seal_header(stream: str, number: int, sealed_at_ms: int, packed: bytes) -> bytes:
     """Write the header line of a compressed pack."""
-    header = Header(VERSION, stream, number, ZSTD, sealed_at_ms, zlib.crc32(packed))
-    return msgspec.json.encode(header) + b"\n"
+    return header_line(stream, number, sealed_at_ms, zlib.crc32(packed))
+
+
+def header_line(stream: str, number: int, sealed_at_ms: int, crc: int) -> bytes:
+    """Write the header line of a compressed pack whose checksum was computed when it was sealed."""
+    return msgspec.json.encode(Header(VERSION, stream, number, ZSTD, sealed_at_ms, crc)) + b"\n"
 
 
 def open_header(payload: bytes) -> tuple[Header, bytes]:

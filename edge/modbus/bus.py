@@ -11,8 +11,8 @@ from edge.modbus.transport import NoAnswerError, Transport
 from edge.parking import Parking
 
 if TYPE_CHECKING:
+    from edge.interface import Measured
     from edge.modbus.driver import ModbusPlan
-    from wire.readings import Reading
 
 
 class ModbusBus:
@@ -23,7 +23,7 @@ class ModbusBus:
         self._transport = Transport(plan.line, plan.timeout_s)
         self._parking = Parking()
 
-    async def read(self, device: str) -> tuple[Reading, ...]:
+    async def read(self, device: str) -> Measured:
         """Read all quantities of one device.
 
         Raises: ParkedError, without a word on the line, where it has not answered for a while and its next probe is
@@ -33,7 +33,7 @@ class ModbusBus:
             raise ParkedError(f"device {device} does not answer; asked more rarely")
         began_s = time.monotonic()
         try:
-            readings = await self._readers[device].read(self._transport)
+            measured = await self._readers[device].read(self._transport)
         except NoAnswerError:
             self._parking.failed(device, time.monotonic() - began_s)
             raise
@@ -41,7 +41,7 @@ class ModbusBus:
             self._parking.answered(device)
             raise
         self._parking.answered(device)
-        return readings
+        return measured
 
     async def close(self) -> None:
         """Close the port or connection."""

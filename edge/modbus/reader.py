@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from base.errors import PermanentError, TransientError
-from edge.interface import ParkedError
+from edge.interface import Measured, ParkedError
 from edge.modbus.model import SearchError
 from edge.modbus.registers import enclosing, text
 from edge.modbus.transport import RefusedError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edge.modbus.model import Compiled, Model
     from edge.modbus.registers import Request
     from edge.modbus.transport import Transport
-    from wire.readings import Reading
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class DeviceReader:
         self._model: Model | None = None
         self._requests: list[Request] = []
 
-    async def read(self, transport: Transport) -> tuple[Reading, ...]:
+    async def read(self, transport: Transport) -> Measured:
         """Read everything the device has.
 
         A request that it refuses with "illegal data address" is halved until it is accepted; a value that is
@@ -53,13 +52,13 @@ class DeviceReader:
         for _ in range(2):
             model = await self._locate(transport)
             try:
-                registers = await self._collect(transport, model)
+                registers, at_s = await self._collect(transport, model)
             except RefusedError:
                 if model.landmarks:
                     self._model = None  # perhaps elsewhere now: the next reading searches anew
                 raise
             if model.holds(registers):
-                return model.decode(registers)
+                return Measured(model.decode(registers), at_s)
             logger.info("device %s is laid out differently now; it is searched anew", self.name)
             self._model = None
         raise TransientError(f"device {self.name} answers the same question differently each time")
@@ -104,17 +103,21 @@ class DeviceReader:
             model: Model = found.value
             return model
 
-    async def _collect(self, transport: Transport, model: Model) -> dict[tuple[int, int], int]:
+    async def _collect(self, transport: Transport, model: Model) -> tuple[dict[tuple[int, int], int], float]:
+        """Read all that the device accepts; returns it with the time of the first question that was answered."""
         registers: dict[tuple[int, int], int] = {}
+        at_s: float | None = None
         refusals: list[RefusedError] = []
         accepted: list[Request] = []
         for request in self._requests:
             accepted += await self._read(transport, model, request, registers, refusals)
+            if at_s is None and accepted:
+                at_s = transport.asked_at_s
         if refusals:
             if not accepted and not model.landmarks:
                 raise refusals[0]  # another model, or none: nothing to learn from it
             self._requests = accepted
-        return registers
+        return registers, transport.asked_at_s if at_s is None else at_s
 
     async def _read(
         self,

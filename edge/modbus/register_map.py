@@ -189,12 +189,15 @@ def _field(name: str, register: Register, half: RegisterHalf, parameters: Mappin
 
     as_it_stands = exponent is None and (register.scale, factor, divisor, register.offset) == (1.0, 1.0, 1.0, 0.0)
 
+    def plain(registers: Registers) -> float | None:
+        return raw(take(registers))
+
     def decode(registers: Registers) -> float | None:
         value = raw(take(registers))
         if extract is not None:
             value = extract(value)
-        if value is None or as_it_stands:
-            return value
+        if value is None:
+            return None
         if exponent is not None:
             power = exponent(registers)
             if power is None:
@@ -204,7 +207,7 @@ def _field(name: str, register: Register, half: RegisterHalf, parameters: Mappin
         return tidy(value) if math.isfinite(value) else None
 
     spans = (span,) if register.scale_register is None else (span, Request(code, register.scale_register, 1))
-    return Field(name, spans, decode)
+    return Field(name, spans, plain if as_it_stands and extract is None else decode)
 
 
 def _only(key: tuple[int, int]) -> Callable[[Registers], tuple[int]]:

@@ -63,6 +63,8 @@ def number(
     nothing = frozenset(no_value)
     pack = struct.Struct(f"{'>' if byte_order == 'big' else '<'}{width(kind)}H").pack
     is_reversed = word_order == "little"
+    if floating is _FLOAT32 and not is_reversed and not nothing:
+        return _plain_float32(pack)
 
     def decode(words: Words) -> float | None:
         data = pack(*(reversed(words) if is_reversed else words))
@@ -74,6 +76,17 @@ def number(
         if value - value != 0.0:  # NaN or infinity
             return None
         return _shortest(value) if floating is _FLOAT32 else value
+
+    return decode
+
+
+def _plain_float32(pack: Callable[..., bytes]) -> Callable[[Words], float | None]:
+    """Build the decoder of what most meters send, without what it does not need."""
+    unpack = _FLOAT32.unpack
+
+    def decode(words: Words) -> float | None:
+        value: float = unpack(pack(*words))[0]
+        return _shortest(value) if value - value == 0.0 else None
 
     return decode
 
@@ -121,21 +134,44 @@ def text(words: Words) -> str:
     return octets(words).split(b"\0", 1)[0].decode("ascii", errors="replace").strip()
 
 
+def _powers(exponent: int) -> tuple[float, ...]:
+    """Return the powers of ten that leave six to eight significant digits before the point, fewest first.
+
+    For numbers from 2^(exponent-1) to 2^exponent; those that cross a power of ten get one more to try.
+    """
+    digits = [math.floor(math.log10(math.ldexp(1.0, e))) + 1 for e in (exponent - 1, exponent)]
+    return tuple(10.0 ** max(0, places) for places in range(6 - digits[1], 9 - digits[0]))
+
+
+def _near(exponent: int) -> float:
+    """Return half the distance between two float32 from 2^(exponent-1) to 2^exponent."""
+    return math.ldexp(0.5, max(exponent, _LEAST_EXPONENT) - _MANTISSA_BITS)
+
+
+_SCALES = {exponent: (_near(exponent), _powers(exponent)) for exponent in range(-20, 24)}
+"""By binary exponent; all these powers are exact, and so is the decimal that dividing by them gives."""
+
+
 def _shortest(value: float) -> float:
     """Return the shortest decimal that is the same float32; nine digits always suffice. A whole number stays.
 
     A decimal is the same float32 where it lies nearer than half the distance to the next one. (On the middle itself
     no decimal of up to eight digits can lie, unless it is whole.)
     """
-    if value.is_integer():
-        return value
-    near = math.ldexp(0.5, max(math.frexp(value)[1], _LEAST_EXPONENT) - _MANTISSA_BITS)
-    seven = float(f"{value:.7g}")
-    if abs(seven - value) < near:
-        six = float(f"{value:.6g}")
-        return six if abs(six - value) < near else seven
-    eight = float(f"{value:.8g}")
-    return eight if abs(eight - value) < near else float(f"{value:.9g}")
+    exponent = math.frexp(value)[1]
+    if exponent in _SCALES:
+        near, powers = _SCALES[exponent]
+        for power in powers:
+            candidate = round(value * power) / power
+            if -near < candidate - value < near:
+                return candidate
+    elif not value.is_integer():
+        near = _near(exponent)
+        for digits in (6, 7, 8):
+            candidate = float(f"{value:.{digits}g}")
+            if -near < candidate - value < near:
+                return candidate
+    return value if value.is_integer() else float(f"{value:.9g}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,8 @@ class Transport:
         self._client: _Client | None = None
         self._last_number = 0
         self._free_at_s = 0.0
+        self.asked_at_s = 0.0
+        """When the last request was put on the line, on the monotonic clock."""
         self._debts: dict[int, _Debt] = {}
         self._has_numbers = isinstance(line, Endpoint) and not line.is_rtu
         self._silence_s = _silence_s(line)
@@ -124,6 +126,7 @@ class Transport:
         wait_s = self._free_at_s - time.monotonic()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
+        self.asked_at_s = time.monotonic()
         try:
             reply: ModbusPDU = await _call(client, request)(request.address, count=request.count, device_id=unit)
         except (ModbusException, OSError) as error:

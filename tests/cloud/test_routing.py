@@ -148,7 +148,7 @@ samples_anywhere = st.builds(
 )
 
 
-@given(st.lists(samples_anywhere, min_size=1, max_size=8, unique_by=lambda s: (s.device, s.measured_at_ms)))
+@given(st.lists(samples_anywhere, min_size=1, max_size=8))
 def test_every_reading_has_a_place_of_its_own(town_registry: Registry, samples: list[Sample]) -> None:
     """No two readings fall on one field of one point, nothing is lost, and a second time gives the same."""
     points = route("school-gw", 7, samples, town_registry)
@@ -156,6 +156,15 @@ def test_every_reading_has_a_place_of_its_own(town_registry: Registry, samples: 
     assert len({(point.series, point.time_ns) for point in points}) == len(points)
     placed = sum(1 if p.series.measurement == "unregistered" else len(p.fields.keys() - {"q"}) for p in points)
     assert placed == sum(len(sample.readings) for sample in samples)
+
+
+def test_a_second_value_at_one_time_overwrites_nothing(town_registry: Registry) -> None:
+    """A pack that says two things of one device and time, apart from each other: both are kept."""
+    second = Reading("active_power", 2.0, "W")
+    samples = [Sample("school-main", AT_MS, (POWER,)), Sample("x", AT_MS, ()), Sample("school-main", AT_MS, (second,))]
+    good, stranger = route("school-gw", 7, samples, town_registry)
+    assert good.fields == {"active_power": POWER.value}
+    assert (stranger.series.measurement, stranger.fields["value"]) == ("unregistered", 2.0)
 
 
 def test_batches_that_meet_in_one_millisecond_stay_apart(town_registry: Registry) -> None:

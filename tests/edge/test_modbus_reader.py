@@ -47,11 +47,13 @@ class Device:
         self.lacks = lacks or set()
         self.refusal = refusal
         self.is_dead = False
+        self.asked_at_s = 0.0
         self.asked: list[Request] = []
 
     async def read(self, _unit: int, request: Request, _turnaround_s: float = 0.0) -> list[int]:
         """Answer as the transport would."""
         self.asked.append(request)
+        self.asked_at_s += 1.0
         if self.is_dead:
             raise NoAnswerError("silent")
         addresses = range(request.address, request.end)
@@ -66,8 +68,8 @@ def _reader() -> DeviceReader:
 
 
 def _read(reader: DeviceReader, device: Device) -> dict[str, float]:
-    readings = asyncio.run(reader.read(cast("Transport", device)))
-    return {reading.name: reading.value for reading in readings}
+    measured = asyncio.run(reader.read(cast("Transport", device)))
+    return {reading.name: reading.value for reading in measured.readings}
 
 
 ALL = {f"{q}/L{n + 1}": float(base + n) for q, base in (("voltage", 0), ("current", 6)) for n in range(3)}
@@ -78,6 +80,12 @@ def test_neighbours_come_with_one_request() -> None:
     device = Device()
     assert _read(_reader(), device) == ALL | {"frequency": 100.0}
     assert device.asked == [Request(3, 0, 9), Request(3, 100, 1)]
+
+
+def test_the_time_is_that_of_the_first_question() -> None:
+    """However many follow: what is read last is not what is measured last."""
+    measured = asyncio.run(_reader().read(cast("Transport", Device())))
+    assert measured.at_s == 1.0
 
 
 def test_a_gap_that_the_device_refuses_is_found_and_remembered() -> None:

@@ -34,6 +34,8 @@ METER = {"power_sign": 1.0, "meter_number": 1.0}
 class Wire:
     """Stands for a transport: a device with these words from a base on, that refuses all else and long requests."""
 
+    asked_at_s = 0.0
+
     line = Endpoint("meter", 502)
 
     def __init__(self, base: int, words: Sequence[int], most: int = 125) -> None:
@@ -73,7 +75,7 @@ def reader(profile: str = "sunspec/meter", clock: Clock | None = None) -> Device
 def read(device: DeviceReader, wire: Wire) -> dict[str, float]:
     """Read once over a wire."""
     transport: Transport = wire  # type: ignore[assignment] # a double of ours
-    return {reading.name: reading.value for reading in asyncio.run(device.read(transport))}
+    return {reading.name: reading.value for reading in asyncio.run(device.read(transport)).readings}
 
 
 def test_a_located_device_is_read_with_one_request() -> None:
@@ -236,6 +238,6 @@ def test_readings_are_readings() -> None:
     """Each carries the quantity's unit."""
     wire = Wire(40000, maps.device(203, maps.METER))
     transport: Transport = wire  # type: ignore[assignment] # a double of ours
-    readings = asyncio.run(reader().read(transport))
+    readings = asyncio.run(reader().read(transport)).readings
     assert readings[0] == Reading("voltage", 230.1, "V", "L1")
     assert readings[-1] == Reading("active_energy_export", 1234.567, "kWh")

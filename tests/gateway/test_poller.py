@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 from base.errors import PermanentError, TransientError
+from edge.interface import Measured
 from gateway import clock
 from gateway.clock import Clock
 from gateway.poller import Poller
@@ -43,12 +45,12 @@ class FakeBus:
         """Open the bus."""
         return self
 
-    async def read(self, device: str) -> tuple[Reading, ...]:
+    async def read(self, device: str) -> Measured:
         """Answer, or fail as told."""
         self.asked.append(device)
         if device in self.faults:
             raise self.faults[device]
-        return VOLTAGE
+        return Measured(VOLTAGE, time.monotonic())
 
     async def close(self) -> None:
         """Close the bus."""
@@ -89,18 +91,58 @@ def test_a_failing_device_costs_the_others_nothing(fault: Exception, caplog: pyt
 
 def test_a_stopped_clock_uses_no_time_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tie moves on by 1 ms: two readings of a device never fall on one point."""
-    monkeypatch.setattr(clock, "now_ms", lambda: 1000)
+    monkeypatch.setattr(clock, "wall_ms", lambda _monotonic_s: 1000)
     delivered = _poll(FakeBus(devices=(Device("good"),)), 4)
     assert [sample.measured_at_ms for sample in delivered] == [1000, 1001, 1002, 1003]
+
+
+def test_a_sample_has_the_time_of_the_question_not_of_the_answer() -> None:
+    """A bus that had to be opened first, or a slow device, does not shift its readings."""
+    asked_s = time.monotonic() - 3.0
+
+    async def read(device: str) -> Measured:
+        bus.asked.append(device)
+        return Measured(VOLTAGE, asked_s)
+
+    bus = FakeBus(devices=(Device("good"),))
+    bus.read = read  # type: ignore[method-assign] # this bus took three seconds
+    (sample,) = _poll(bus, 1)
+    assert sample.measured_at_ms == pytest.approx(time.time() * 1000 - 3000, abs=1000)
+
+
+def test_a_clock_that_goes_back_is_followed_and_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No invented times for a day: only real ties move on."""
+    times = iter([90_000, 90_001, 3_000, 4_000])
+    monkeypatch.setattr(clock, "wall_ms", lambda _monotonic_s: next(times))
+    delivered = _poll(FakeBus(devices=(Device("good"),)), 4)
+    assert [sample.measured_at_ms for sample in delivered] == [90_000, 90_001, 3_000, 4_000]
+    assert "went back by 87001 ms" in caplog.text
+
+
+def test_a_bus_that_cannot_be_opened_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else would poll it, and the other buses must not die with it."""
+    bus = FakeBus()
+    opened: list[int] = []
+
+    def flaky() -> FakeBus:
+        opened.append(1)
+        if len(opened) == 1:
+            raise RuntimeError("a fault of ours")
+        return bus
+
+    monkeypatch.setattr(bus, "open", flaky)
+    assert len(_poll(bus, 2)) == 2
 
 
 def test_a_device_without_a_value_makes_no_sample() -> None:
     """All registers NaN is no measurement."""
     bus = FakeBus()
 
-    async def read(device: str) -> tuple[Reading, ...]:
+    async def read(device: str) -> Measured:
         bus.asked.append(device)
-        return VOLTAGE if device == "good" else ()
+        return Measured(VOLTAGE if device == "good" else (), time.monotonic())
 
     bus.read = read  # type: ignore[method-assign] # this bus answers "bad" with nothing
     assert {sample.device for sample in _poll(bus, 3)} == {"good"}
@@ -115,5 +157,6 @@ def test_nothing_is_read_before_the_clock_is_believed(monkeypatch: pytest.Monkey
 
 
 def test_the_kernel_answers() -> None:
-    """The call works on this machine's architecture; a yes or a no is both right."""
-    assert clock.kernel_is_synchronised() in (True, False)
+    """The call itself works: asked by the same means, the kernel names one of its states (adjtimex(2): 0 to 5)."""
+    assert 0 <= clock.kernel_state() <= clock.TIME_ERROR
+    assert clock.kernel_is_synchronised() == (clock.kernel_state() != clock.TIME_ERROR)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
 from base.errors import TransientError
 from gateway import sealer as sealers
 from gateway.config import SpoolConfig
-from gateway.sealer import Sealer
+from gateway.sealer import Loss, Sealer
 from gateway.spool import SealedBatch, Settled
 from gateway.uplink import Uplink
 from wire.confirm import Confirm
@@ -16,8 +18,6 @@ from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import pytest
 
     from gateway.sealer import SpoolThread
 
@@ -92,18 +92,70 @@ def test_a_disk_that_refuses_for_ever_does_not_fill_the_memory(
         sealer.add(_sample(at_ms))
     assert not asyncio.run(sealer.seal())
     assert (sealer.pending_readings, sealer.dropped_readings) == (6, 4)
-    assert "4 readings lost" in caplog.text
+    assert sealer.losses == {"main": Loss(since_ms=0, until_ms=1, readings=4)}
+    assert "readings lost so far" in caplog.text
     disk.is_full = False
     asyncio.run(sealer.seal())
     assert [sample.measured_at_ms for sample in disk.batches[0]] == [2, 3, 4]
+
+
+def test_a_disk_that_hangs_does_not_fill_the_memory_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that never returns is no error; the bound holds all the same."""
+    monkeypatch.setattr(sealers, "MAX_PENDING_READINGS", 6)
+    disk = Disk()
+
+    async def hang(_call: Callable[[Disk], None]) -> None:
+        await asyncio.Event().wait()
+
+    async def play() -> Sealer:
+        monkeypatch.setattr(disk, "run", hang)
+        sealer, _, _ = _sealer(disk)
+        sealer.add(_sample(0))
+        sealing = asyncio.create_task(sealer.seal())
+        await asyncio.sleep(0)
+        for at_ms in range(1, 6):
+            sealer.add(_sample(at_ms))
+        sealing.cancel()
+        return sealer
+
+    sealer = asyncio.run(play())
+    assert sealer.pending_readings <= 6
+    assert sealer.dropped_readings == 6
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_no_number_costs_only_its_sample(value: float) -> None:
+    """It could not be packed, and would stand in the way of everything behind it."""
+    disk = Disk()
+    sealer, _, _ = _sealer(disk)
+    sealer.add(_sample(1))
+    sealer.add(Sample("bad", 2, (Reading("voltage", value, "V"),)))
+    assert asyncio.run(sealer.seal())
+    assert [sample.device for sample in disk.batches[0]] == ["main"]
+
+
+def test_a_fault_of_ours_while_sealing_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is, the samples are there for the next seal."""
+    disk = Disk()
+
+    def broken(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    sealer, _, _ = _sealer(disk)
+    sealer.add(_sample(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "seal", broken)
+        assert not asyncio.run(sealer.seal())
+    assert asyncio.run(sealer.seal())
+    assert [sample.measured_at_ms for sample in disk.batches[0]] == [1]
 
 
 def test_confirms_are_marked_with_the_seal_and_only_once() -> None:
     """A seal that fails keeps them for the next one."""
     disk = Disk()
     sealer, uplink, _ = _sealer(disk)
-    uplink.sent(SealedBatch(1, STREAM, 0, 1, b""), 0)
-    uplink.confirm(Confirm(STREAM, 0, [(1, 1)]))
+    uplink.sent(SealedBatch(1, STREAM, 0, 1, 0, b""), 0)
+    uplink.confirm(Confirm(STREAM, 0, [(1, 1)]), 0)
     disk.is_full = True
     assert not asyncio.run(sealer.seal())
     assert uplink.settled().confirmed == {1}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,7 +54,7 @@ def test_a_sealed_batch_comes_back_whole(path: Path) -> None:
     """What was sealed is what is sent, under its stream and number."""
     spool = _open(path)
     assert spool.seal([_samples(), _samples(2)], Settled(), NOW_MS) == [1, 2]
-    batches = spool.next_to_send(0, 10)
+    batches = spool.next_to_send(10)
     assert [_samples_of(batch) for batch in batches] == [_samples(), _samples(2)]
     assert {batch.stream for batch in batches} == {spool.stream}
     spool.close()
@@ -77,7 +79,7 @@ def test_a_restart_begins_a_stream_and_goes_on_counting(path: Path) -> None:
     second = _open(path)
     assert second.stream != first.stream
     assert second.seal([_samples()], Settled(), NOW_MS) == [2]
-    assert [batch.stream for batch in second.next_to_send(0, 10)] == [first.stream, second.stream]
+    assert [batch.stream for batch in second.next_to_send(10)] == [first.stream, second.stream]
     second.close()
 
 
@@ -97,7 +99,7 @@ def test_confirmed_batches_are_marked_with_the_next_seal_and_kept_a_while(path: 
     spool = _open(path)
     spool.seal([_samples(), _samples()], Settled(), NOW_MS)
     spool.seal([_samples()], Settled(frozenset({1})), NOW_MS + 1)
-    assert [batch.number for batch in spool.next_to_send(0, 10)] == [2, 3]
+    assert [batch.number for batch in spool.next_to_send(10)] == [2, 3]
     assert spool.get(1) is not None
     spool.seal([_samples()], Settled(), NOW_MS + 1 + WEEK_MS)
     assert spool.get(1) is not None, "kept for the whole week"
@@ -112,7 +114,7 @@ def test_a_rejected_batch_is_kept_out_of_rotation_with_its_reason(path: Path) ->
     spool.seal([_samples()], Settled(), NOW_MS)
     spool.mark(Settled(rejected={1: "no pack"}), NOW_MS)
     spool.mark(Settled(), NOW_MS + 2 * WEEK_MS)
-    assert spool.next_to_send(0, 10) == []
+    assert spool.next_to_send(10) == []
     assert spool.get(1) is not None
     spool.close()
     with sqlite3.connect(path) as second:
@@ -171,6 +173,43 @@ def test_a_missing_spool_is_said(path: Path) -> None:
     assert not path.exists()
 
 
+def test_what_is_dealt_with_is_left_out(path: Path) -> None:
+    """Oldest first, whatever is in flight; a low number that comes back is found again."""
+    spool = _open(path)
+    spool.seal([_samples()] * 5, Settled(), NOW_MS)
+    assert [batch.number for batch in spool.next_to_send(2, {1, 3})] == [2, 4]
+    assert [batch.number for batch in spool.next_to_send(10, {2, 4})] == [1, 3, 5]
+    spool.close()
+
+
+def test_a_batch_that_the_disk_has_damaged_never_becomes_a_measurement(path: Path) -> None:
+    """Any flipped bit of a pack is found by the checksum of the seal; the batch is set aside and kept."""
+    spool = _open(path)
+    spool.seal([_samples(), _samples(2)], Settled(), NOW_MS)
+    spool.close()
+    with sqlite3.connect(path) as second:
+        (pack,) = second.execute("SELECT pack FROM batch WHERE number = 1").fetchone()
+        damaged = pack[:-3] + bytes([pack[-3] ^ 0x10]) + pack[-2:]
+        second.execute("UPDATE batch SET pack = ? WHERE number = 1", (damaged,))
+    spool = _open(path)
+    assert [batch.number for batch in spool.next_to_send(10)] == [2]
+    assert spool.totals().rejected_batches == 1
+    spool.close()
+    assert _rows(path) == [(1, 2), (2, 0)]
+
+
+def test_looking_takes_nothing_from_an_agent(path: Path) -> None:
+    """Totals are read without writing; an agent that starts meanwhile waits a moment for who looks."""
+    _open(path).close()
+    with path.with_name(path.name + ".lock").open() as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        threading.Timer(0.2, lambda: fcntl.flock(look, fcntl.LOCK_UN)).start()
+        spool = _open(path)
+    with pytest.raises(TransientError, match="another agent"):
+        read_totals(path)
+    spool.close()
+
+
 def test_a_failed_seal_leaves_nothing_behind(path: Path) -> None:
     """A transaction that fails half way has not happened: no batch, no count, no mark."""
     spool = _open(path)
@@ -181,7 +220,7 @@ def test_a_failed_seal_leaves_nothing_behind(path: Path) -> None:
     with pytest.raises((TransientError, PermanentError)):
         spool.seal([_samples()], Settled(), NOW_MS + WEEK_MS + 1)
     assert spool.totals() == before
-    assert [batch.number for batch in spool.next_to_send(0, 10)] == []
+    assert [batch.number for batch in spool.next_to_send(10)] == []
     spool.close()
 
 
@@ -206,7 +245,7 @@ def test_what_a_seal_returned_survives_kill_9(path: Path) -> None:
         writer.kill()
         told += [int(line) for line in writer.stdout.read().split("\n") if line.isdigit()]
     spool = _open(path)
-    batches = spool.next_to_send(0, 100_000)
+    batches = spool.next_to_send(100_000)
     spool.close()
     assert {batch.number for batch in batches} >= set(told)
     values = [sample.readings[0].value for batch in batches for sample in _samples_of(batch)]

@@ -14,7 +14,7 @@ STREAM, OLD = "a" * 16, "b" * 16
 
 
 def _batch(number: int, stream: str = STREAM) -> SealedBatch:
-    return SealedBatch(number, stream, 0, 1, b"")
+    return SealedBatch(number, stream, 0, 1, 0, b"")
 
 
 def _uplink(window: int = 4) -> Uplink:
@@ -27,7 +27,7 @@ def test_the_window_bounds_what_is_in_flight() -> None:
     uplink.sent(_batch(1), 0)
     uplink.sent(_batch(2), 0)
     assert uplink.free == 0
-    assert uplink.confirm(Confirm(STREAM, 0, [(1, 1)])) == 1
+    assert uplink.confirm(Confirm(STREAM, 0, [(1, 1)]), 0) == 1
     assert uplink.free == 1
 
 
@@ -35,7 +35,7 @@ def test_a_confirm_of_another_stream_settles_nothing() -> None:
     """Numbers say nothing without their stream."""
     uplink = _uplink()
     uplink.sent(_batch(1), 0)
-    assert uplink.confirm(Confirm(OLD, 0, [(1, 1)], [Rejection(1, "no")])) == 0
+    assert uplink.confirm(Confirm(OLD, 0, [(1, 1)], [Rejection(1, "no")]), 0) == 0
     assert not uplink.settled()
 
 
@@ -44,7 +44,7 @@ def test_a_batch_of_an_old_stream_is_confirmed_under_it() -> None:
     uplink = _uplink()
     uplink.sent(_batch(1, OLD), 0)
     uplink.sent(_batch(2), 0)
-    assert uplink.confirm(Confirm(OLD, 0, [(1, 2)])) == 1
+    assert uplink.confirm(Confirm(OLD, 0, [(1, 2)]), 0) == 1
     assert uplink.settled().confirmed == {1}
 
 
@@ -52,7 +52,7 @@ def test_a_confirm_of_what_was_never_sent_settles_nothing() -> None:
     """A forged range over all numbers lets go only of what is in flight."""
     uplink = _uplink()
     uplink.sent(_batch(7), 0)
-    uplink.confirm(Confirm(STREAM, 0, [(1, 2**63 - 1)], [Rejection(9, "no")]))
+    uplink.confirm(Confirm(STREAM, 0, [(1, 2**63 - 1)], [Rejection(9, "no")]), 0)
     assert uplink.settled().confirmed == {7}
     assert not uplink.settled().rejected
 
@@ -67,31 +67,64 @@ def test_everything_in_flight_goes_again_after_a_reconnect() -> None:
     assert [batch.number for batch in uplink.overdue(1)] == [1, 2]
 
 
-def test_the_time_out_grows_and_any_confirm_resets_it() -> None:
-    """10 s, 20 s, 40 s, and 10 s again."""
+def test_the_time_out_grows_with_every_try_of_a_batch() -> None:
+    """10 s, 20 s, 40 s, and never more than five minutes."""
     uplink = _uplink()
-    now_s = 0.0
-    for expected_s in (10.0, 20.0, 40.0):
+    now_s, waits = 0.0, []
+    for _ in range(8):
         uplink.sent(_batch(1), now_s)
         due_s = uplink.next_due_s()
-        assert due_s == now_s + expected_s
+        assert due_s is not None
         assert uplink.overdue(due_s - 0.001) == []
-        assert len(uplink.overdue(due_s)) == 1
+        assert uplink.overdue(due_s) == [_batch(1)]
+        waits.append(due_s - now_s)
         now_s = due_s
-    uplink.sent(_batch(2), now_s)
-    uplink.confirm(Confirm(STREAM, 0, [(2, 2)]))
-    uplink.sent(_batch(1), now_s)
-    assert uplink.next_due_s() == now_s + 10
+    assert waits == [10, 20, 40, 80, 160, 300, 300, 300]
 
 
-def test_a_time_out_has_a_ceiling() -> None:
-    """After a week without a collector a batch is still tried every five minutes."""
+def test_a_full_window_without_an_answer_is_one_try_for_each() -> None:
+    """Sixteen batches that fall due one after the other do not push each other to the ceiling."""
+    uplink = Uplink(window=16, timeout_s=10, chance=lambda: 1.0)
+    for number in range(16):
+        uplink.sent(_batch(number + 1), number / 100)
+    for batch in uplink.overdue(10.2):
+        uplink.sent(batch, 10.2)
+    assert uplink.next_due_s() == 10.2 + 20
+
+
+def test_one_confirm_after_a_long_silence_opens_the_way_for_all() -> None:
+    """What waits out a time-out of minutes is sent again within the first one."""
     uplink = _uplink()
-    for _ in range(100):
-        uplink.sent(_batch(1), 0.0)
-        uplink.overdue(1e9)
-    uplink.sent(_batch(1), 0.0)
-    assert uplink.next_due_s() == 300
+    for _ in range(6):
+        for number in (1, 2, 3):
+            uplink.sent(_batch(number), 0)
+    assert uplink.overdue(299) == []
+    uplink.confirm(Confirm(STREAM, 0, [(1, 1)]), 100)
+    assert [batch.number for batch in uplink.overdue(110)] == [2, 3]
+    uplink.sent(_batch(2), 110)
+    uplink.sent(_batch(3), 110)
+    assert uplink.next_due_s() == 110 + 20
+
+
+def test_a_reconnect_begins_the_time_outs_anew() -> None:
+    """A collector that was away for an hour is not waited for five minutes more."""
+    uplink = _uplink()
+    for _ in range(6):
+        uplink.sent(_batch(1), 0)
+    uplink.reconnected()
+    uplink.sent(_batch(1), 50)
+    assert uplink.next_due_s() == 60
+
+
+def test_what_is_dealt_with_is_not_taken_from_the_spool_again() -> None:
+    """In flight, or settled and not yet marked."""
+    uplink = _uplink()
+    for number in (1, 2, 3):
+        uplink.sent(_batch(number), 0)
+    uplink.confirm(Confirm(STREAM, 0, [(1, 1)], [Rejection(2, "no")]), 0)
+    assert uplink.dealt_with() == {1, 2, 3}
+    uplink.marked(uplink.settled())
+    assert uplink.dealt_with() == {3}
 
 
 @given(st.floats(0, 1))
@@ -148,12 +181,12 @@ class NothingUnstoredIsLetGo(RuleBasedStateMachine):
     def deliver_a_confirm_perhaps_again(self, data: st.DataObject) -> None:
         """A confirm arrives: in any order, late, or twice."""
         if self.confirms:
-            self.uplink.confirm(data.draw(st.sampled_from(self.confirms)))
+            self.uplink.confirm(data.draw(st.sampled_from(self.confirms)), self.now_s)
 
     @rule()
     def confirm_from_elsewhere(self) -> None:
         """Somebody confirms all numbers of another stream."""
-        self.uplink.confirm(Confirm(OLD, 0, [(1, 2**63 - 1)]))
+        self.uplink.confirm(Confirm(OLD, 0, [(1, 2**63 - 1)]), self.now_s)
 
     @invariant()
     def only_what_is_stored_is_settled(self) -> None:
