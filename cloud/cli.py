@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from base.errors import PermanentError
 from cloud import config as configs
 from cloud import export as exports
 from cloud import registry as registries
-from cloud.stores.config import open_store
+from cloud.stores.config import missing_file, open_store
 
 if TYPE_CHECKING:
     from cloud.config import CollectorFile
@@ -51,9 +52,18 @@ def check(file: Path, *, offline: bool) -> None:
     """
     config, registry = _load(file)
     if not offline:
-        with closing(open_store(config.store, file.parent)) as store:
-            store.prepare()
+        _reach(config, file)
     click.echo(f"{file}: ok ({config.collector}: {len(registry)} devices)")
+
+
+def _reach(config: CollectorFile, file: Path) -> None:
+    """Reach the store; one that is a file, and that the collector has not made yet, is only looked for."""
+    missing = missing_file(config.store, file.parent)
+    if missing is not None:
+        click.echo(f"{missing}: not there yet; the collector will make it")
+        return
+    with closing(open_store(config.store, file.parent)) as store:
+        store.prepare()
 
 
 @cloud.command()
@@ -113,6 +123,9 @@ def export(  # noqa: PLR0913 - click hands every option over
     if latest and exports.UNREGISTERED in only:
         raise click.UsageError("--latest does not go with unregistered readings: they belong to no series of their own")
     config = configs.load(file)
+    missing = missing_file(config.store, file.parent)
+    if missing is not None:
+        raise PermanentError(f"{missing}: no store; has the collector ever run?")
     with closing(open_store(config.store, file.parent)) as store:
         store.prepare()
         while True:

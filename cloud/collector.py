@@ -16,7 +16,7 @@ from base.mqtt import Connection, Handlers
 from base.retry import Backoff
 from cloud.complaints import Complaints
 from cloud.inbox import Arrival, Inbox
-from cloud.routing import route
+from cloud.routing import UNREGISTERED, route
 from cloud.stores.interface import RejectedPointsError
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
@@ -177,6 +177,10 @@ class Collector:
             self._reject(arrival.gateway, header, error, verdicts)
             return None
         points = route(arrival.gateway, header.number, samples, self._registry)
+        strangers = {str(point.fields["device"]) for point in points if point.series.measurement == UNREGISTERED}
+        if strangers:
+            names = ", ".join(sorted(strangers)[:5])
+            self._complaints.add(arrival.gateway, "not in the registry as its own", f"kept as unregistered: {names}")
         return Routed(arrival.gateway, header, points, sum(len(sample.readings) for sample in samples))
 
     def _reject(self, gateway: str, header: Header, error: PermanentError, verdicts: Verdicts) -> None:

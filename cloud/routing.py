@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wire.readings import Reading, Sample
 
 NS_PER_MS = 1_000_000
+UNREGISTERED = "unregistered"
+"""The measurement of what has no other place."""
 _BATCHES_APART = NS_PER_MS // MAX_PACK_READINGS
 
 
@@ -77,7 +79,7 @@ def _unregistered(gateway: str, number: int, index: int, sample: Sample, reading
     """
     apart_ns = (number % _BATCHES_APART) * MAX_PACK_READINGS + index
     return Point(
-        Series.of("unregistered", gateway=gateway),
+        Series.of(UNREGISTERED, gateway=gateway),
         sample.measured_at_ms * NS_PER_MS + apart_ns,
         {
             "device": sample.device,

@@ -100,6 +100,14 @@ class StoreConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return [store for store in (self.embedded, self.influx1, self.influx2) if store is not None]
 
 
+def missing_file(config: StoreConfig, base_dir: Path) -> Path | None:
+    """Return the file of a store that is one and has not been made yet; None for any other."""
+    if config.embedded is None:
+        return None
+    file = base_dir / config.embedded.path
+    return None if file.exists() else file
+
+
 def open_store(config: StoreConfig, base_dir: Path) -> Store:
     """Make the store that is configured; nothing is reached for before its `prepare`.
 

@@ -254,3 +254,12 @@ def test_a_retained_batch_is_ignored(harness: Harness) -> None:
     """Nobody retains a batch but by mistake or malice; it would come with every connection."""
     harness.collector._arrived("messnetz/school-gw/batch", _batch(1), True)  # noqa: FBT003 - paho's signature
     assert harness.collector._inbox.take(1, 1, 0) == []
+
+
+def test_what_is_not_registered_is_said(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    """City IT learns of the forgotten entry before anybody misses the readings; once a minute, not per batch."""
+    packed = wire_batch.compress([Sample("forgotten", 1_795_000_000_000, (Reading("active_power", 1.0, "W"),))])
+    for number in (1, 2, 3):
+        harness.handle(wire_batch.seal_header(STREAM, number, 0, packed) + packed)
+    assert [batches for _, confirm in harness.confirms for batches in confirm.batches] == [(1, 1), (2, 2), (3, 3)]
+    assert caplog.text.count("kept as unregistered: forgotten") == 1
