@@ -57,7 +57,7 @@ async def serve(kind: Kind, directory: Path) -> AsyncIterator[tuple[Process, int
 def mqtt_section(kind: Kind, port: int) -> dict[str, object]:
     """The `mqtt` section of whoever is to use this broker."""
     where: dict[str, object] = {"host": LOOPBACK, "port": port}
-    # amqtt leaves an MQTT 5 CONNECT with a Last Will unanswered; the time-out would cost 10 s at every start
+    # amqtt leaves an MQTT 5 CONNECT with a Last Will unanswered; the time-out would cost 3 s at every start
     return where | {"protocol": "3.1.1"} if kind == "amqtt" else where
 
 
