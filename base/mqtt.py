@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias
 
 import msgspec
 import paho.mqtt.client as paho
@@ -46,6 +46,16 @@ WATCH_INTERVAL_S = 5.0
 UNSUPPORTED_VERSION = (0x01, 0x84)  # CONNACK of MQTT 3.1.1, of MQTT 5
 
 
+Host: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        # Python's $ also matches before a final line feed.
+        pattern=r"^([^\s:/@\[\]]+|[0-9A-Fa-f]*:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(%[0-9A-Za-z_.-]+)?)$(?!\n)",
+        description="the name or address of a host alone, without mqtt:// and without a port (which is `port`)",
+    ),
+]
+
+
 class TlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Certificates of a mutual TLS connection (PEM files)."""
 
@@ -57,16 +67,21 @@ class TlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class MqttConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Where the broker is and who we are to it."""
 
-    host: str
+    host: Host
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
     """1883, with `tls` 8883, unless set."""
     user: str | None = None
+    """With `password_file`; where the broker knows its users by their certificates, neither."""
     password_file: str | None = None
     """A file with mode 0600 that holds the password alone."""
     tls: TlsConfig | None = None
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """`auto` tries MQTT 5 first and stays with what the broker accepts."""
+
+    def __post_init__(self) -> None:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("both of 'user' and 'password_file', or neither")
 
     def endpoint(self) -> tuple[str, int]:
         """Host and port to connect to."""

@@ -27,6 +27,15 @@ class Measured(NamedTuple):
     """When the first question was put on the line, on the monotonic clock (`time.monotonic`)."""
 
 
+class Place(NamedTuple):
+    """What a bus has for itself: no two buses of a gateway may share it."""
+
+    key: str
+    """The setting that names it."""
+    address: str
+    """A port or an endpoint, written one way only."""
+
+
 class PlannedDevice(Protocol):
     """One device as the schedule sees it."""
 
@@ -63,6 +72,10 @@ class BusPlan(Protocol):
     @property
     def devices(self) -> tuple[PlannedDevice, ...]:
         """The devices on it, in the order of the file."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
 
     def open(self) -> Bus:
         """Make the bus ready; the port itself is opened with the first reading."""

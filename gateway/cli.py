@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from base.mqtt import read_credentials
 from gateway import config as configs
 from gateway import status as statuses
 from gateway.spool import read_totals
@@ -32,12 +33,15 @@ def gateway() -> None:
 
 @gateway.command()
 @_file
-def check(file: Path) -> None:
+@click.option("--here", is_flag=True, help="Also load the password and certificate files: for the gateway itself.")
+def check(file: Path, *, here: bool) -> None:
     """Check a gateway's file; touches no device.
 
     Example: messnetz gateway check gateways/town-hall-gw.yaml
     """
     config = configs.load(file)
+    if here:
+        read_credentials(config.file.mqtt)
     devices = sum(len(bus.devices) for bus in config.buses)
     click.echo(f"{file}: ok ({config.file.gateway}: {len(config.buses)} buses, {devices} devices)")
 
