@@ -25,6 +25,8 @@ class Measured(NamedTuple):
     readings: tuple[Reading, ...]
     at_s: float
     """When the first question was put on the line, on the monotonic clock (`time.monotonic`)."""
+    without_value: tuple[str, ...] = ()
+    """Names of the readings for which the device says that it has no value."""
 
 
 class Place(NamedTuple):
