@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from base.errors import ConfigError, Position
+from base.messages import Text
 from edge import parameters
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings, parse_endpoint
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
     from edge.modbus.transport import Line
     from wire.profile import Profile
     from wire.readings import Reading
+
+ABOUT = Text(
+    de="{label}  (Treiber {driver}, Messung {measurement}, alle {interval_s} s)",
+    en="{label}  (driver {driver}, measurement {measurement}, every {interval_s} s)",
+)
+PARAMETER = Text(de="Parameter {name}: {label}", en="parameter {name}: {label}")
+BOUNDS = Text(de="{low} bis {high} {unit}", en="{low} to {high} {unit}")
+REQUIRED = Text(de="erforderlich", en="required")
+DEFAULT = Text(de="Vorgabe {value}", en="default {value}")
+SOURCE = Text(de="Quelle", en="source")
+NO_VALUE = Text(de="kein Wert", en="no value")
 
 _ADDRESS = re.compile(r"^(?:(?P<code>[1-4]):)?(?P<address>0x[0-9a-fA-F]{1,4}|[0-9]{1,5})$")
 
@@ -66,7 +78,7 @@ def list_profiles(*, as_json: bool) -> None:
         click.echo(json.dumps(rows))
         return
     for profile in found:
-        click.echo(f"{profile.profile:24} {profile.driver:8} {profile.label.en}")
+        click.echo(f"{profile.profile:24} {profile.driver:8} {profile.label.say()}")
 
 
 @device.command()
@@ -82,19 +94,24 @@ def show(*, profile: str, as_json: bool) -> None:
         click.echo(msgspec.json.encode(found))
         return
     click.echo(
-        f"{found.label.en}  (driver {found.driver}, measurement {found.measurement}, every {found.interval_s:g} s)"
+        ABOUT.say(
+            label=found.label.say(),
+            driver=found.driver,
+            measurement=found.measurement,
+            interval_s=f"{found.interval_s:g}",
+        )
     )
     for reading in found.readings:
         quantity = quantities()[reading.partition("/")[0]]
-        click.echo(f"  {reading:28} {quantity.unit:8} {quantity.label.en}")
+        click.echo(f"  {reading:28} {quantity.unit:8} {quantity.label.say()}")
     for name, parameter in found.parameters.items():
-        default = "required" if parameter.default is None else f"default {parameter.default:g}"
-        bounds = f"{parameter.minimum:g} to {parameter.maximum:g} {parameter.unit or ''}".rstrip()
-        click.echo(f"  parameter {name}: {parameter.label.en} ({bounds}; {default})")
+        default = REQUIRED.say() if parameter.default is None else DEFAULT.say(value=f"{parameter.default:g}")
+        bounds = BOUNDS.say(low=f"{parameter.minimum:g}", high=f"{parameter.maximum:g}", unit=parameter.unit or "")
+        click.echo(f"  {PARAMETER.say(name=name, label=parameter.label.say())} ({bounds.rstrip()}; {default})")
     for caveat in found.caveats:
         click.echo(f"  ! {caveat}")
     for source in found.sources:
-        click.echo(f"  source: {source.what}: {source.where} ({source.retrieved})")
+        click.echo(f"  {SOURCE.say()}: {source.what}: {source.where} ({source.retrieved})")
 
 
 _parameters = click.option(
@@ -262,8 +279,8 @@ def _show(
     identity = about.get("identity")
     for name, value in identity.items() if isinstance(identity, dict) else ():
         click.echo(f"{name:28} {value}")
-    shown = {reading.name: f"{reading.value:>16} {reading.unit}" for reading in readings}
-    shown |= dict.fromkeys(without_value, f"{'no value':>16}")
+    shown = {reading.name: f"{reading.value:>16} {reading.unit:8}" for reading in readings}
+    shown |= dict.fromkeys(without_value, f"{NO_VALUE.say():>16} {'':8}")
     for name in profile.readings:
         if name in shown:
-            click.echo(f"{name:28} {shown[name]}")
+            click.echo(f"{name:28} {shown[name]} {quantities()[name.partition('/')[0]].label.say()}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import messnetz
+from gateway.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,3 +233,26 @@ def test_a_directory_or_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFi
         code, error = _check(path, capsys)
         assert code == 2
         assert error.startswith(f"{path}:1:1: found no readable file")
+
+
+def test_check_and_status_speak_german_where_asked_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their sentences; what is wrong is said in English, as everywhere."""
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    file = tmp_path / "gw.yaml"
+    Spool(tmp_path / "spool.sqlite", keep_confirmed_ms=0).close()
+    spool = f"spool: {{path: {tmp_path}/spool.sqlite}}\nsocket: {tmp_path}/agent.sock"
+    file.write_text(GOOD.replace("spool: {seal_interval_s: 30}", spool))
+    assert messnetz.run(["gateway", "check", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: in Ordnung (town-hall-gw: 2 Busse, 2 Geräte)\n"
+    assert messnetz.run(["gateway", "status", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        "town-hall-gw: offline, nicht verbunden; 0 Messwerte in 0 Paketen versiegelt, 0 bestätigt; "
+        "0 noch nicht versiegelt\n"
+    )
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "en")
+    assert messnetz.run(["gateway", "status", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        "town-hall-gw: offline, not connected; 0 readings sealed in 0 batches, 0 confirmed; 0 not sealed yet\n"
+    )

@@ -64,9 +64,21 @@ def test_reading_a_device_is_right_to_the_digit(device_id: str, meters: Field) -
 def test_reading_shows_quantities_with_units(meters: Field) -> None:
     """A person reads names, values and units."""
     done = _device("read", "eastron/sdm630", "--tcp", meters.where["town-hall"], "--unit", "1")
-    rows = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()}
+    rows = {line.split()[0]: line.split()[2:] for line in done.stdout.splitlines()}
     assert len(rows) == 16
-    assert (rows["voltage/L1"], rows["active_power"], rows["active_energy_import"]) == ("V", "W", "kWh")
+    assert rows["voltage/L1"] == ["V", "Voltage"]
+    assert (rows["active_power"][0], rows["active_energy_import"][0]) == ("W", "kWh")
+
+
+def test_people_read_their_own_language(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Labels and what stands around them; names, units and errors are the same everywhere."""
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    assert "CO2-Konzentration im Raum" in _device("show", "senseair/s8").stdout
+    assert "(Treiber modbus, Messung " in _device("show", "senseair/s8").stdout
+    assert "zähler" in _device("profiles").stdout.lower()
+    done = _decode({str(address): 0 for address in range(400)} | NAN, tmp_path)
+    assert done.stdout.splitlines()[0].split() == ["voltage/L1", "kein", "Wert", "Spannung"]
+    assert "no profile 'x'" in _device("show", "x").stderr
 
 
 def test_a_unit_that_nobody_has_is_said(meters: Field) -> None:
@@ -193,7 +205,7 @@ def test_a_quantity_without_a_value_is_said(tmp_path: Path) -> None:
     """To a person in its place, to a program by name: who wires a phase must see that nobody measures it."""
     dump = {str(address): 0 for address in range(400)} | NAN
     done = _decode(dump, tmp_path)
-    assert done.stdout.splitlines()[0].split() == ["voltage/L1", "no", "value"]
+    assert done.stdout.splitlines()[0].split() == ["voltage/L1", "no", "value", "Voltage"]
     answer = json.loads(_decode(dump, tmp_path, "--json").stdout)
     assert (answer["without_value"], answer["missing"]) == (["voltage/L1"], [])
 
