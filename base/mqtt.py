@@ -7,12 +7,13 @@ here and sent again by whoever owns it. Handlers run on paho's network thread an
 from __future__ import annotations
 
 import logging
+import random
 import ssl
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias
 
 import msgspec
 import paho.mqtt.client as paho
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 CONNECT_TIMEOUT_S = 10.0
+FIRST_MQTT_5_TIMEOUT_S = 3.0
+"""`auto` waits no longer for the CONNACK of a broker of which it does not know yet that it speaks MQTT 5: amqtt stays
+silent where it cannot read a CONNECT."""
 LASTING_S = 30.0
 """A connection that lasts so long was a success."""
 MOST_UNACKNOWLEDGED = 512
@@ -40,6 +44,16 @@ ACKNOWLEDGE_TIMEOUT_S = 60.0
 """A broker that owes one for longer is as good as gone."""
 WATCH_INTERVAL_S = 5.0
 UNSUPPORTED_VERSION = (0x01, 0x84)  # CONNACK of MQTT 3.1.1, of MQTT 5
+
+
+Host: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        # Python's $ also matches before a final line feed.
+        pattern=r"^([^\s:/@\[\]]+|[0-9A-Fa-f]*:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(%[0-9A-Za-z_.-]+)?)$(?!\n)",
+        description="the name or address of a host alone, without mqtt:// and without a port (which is `port`)",
+    ),
+]
 
 
 class TlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -53,10 +67,11 @@ class TlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class MqttConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Where the broker is and who we are to it."""
 
-    host: str
+    host: Host
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
     """1883, with `tls` 8883, unless set."""
     user: str | None = None
+    """With `password_file`; where the broker knows its users by their certificates, neither."""
     password_file: str | None = None
     """A file with mode 0600 that holds the password alone."""
     tls: TlsConfig | None = None
@@ -64,9 +79,42 @@ class MqttConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """`auto` tries MQTT 5 first and stays with what the broker accepts."""
 
+    def __post_init__(self) -> None:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("both of 'user' and 'password_file', or neither")
+
     def endpoint(self) -> tuple[str, int]:
         """Host and port to connect to."""
         return self.host, self.port or (8883 if self.tls else 1883)
+
+
+def read_credentials(config: MqttConfig) -> tuple[str | None, ssl.SSLContext | None]:
+    """Read password and certificates as they are now; they may be renewed at any time.
+
+    Raises: ConfigError naming the file that is wrong.
+    """
+    password = read_secret(Path(config.password_file)) if config.password_file else None
+    return password, _tls_context(config.tls) if config.tls else None
+
+
+def _tls_context(config: TlsConfig) -> ssl.SSLContext:
+    for file in (config.ca, config.certificate, config.key):
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise ConfigError(Position(Path(file)), f"no readable file ({error.strerror})", "a PEM file") from error
+    try:
+        context = ssl.create_default_context(cafile=config.ca)
+    except ssl.SSLError as error:
+        raise ConfigError(Position(Path(config.ca)), "no certificates", "those of the CA (PEM)") from error
+    try:
+        # Without a password of its own OpenSSL would ask for one at the terminal, where nobody sits.
+        context.load_cert_chain(config.certificate, config.key, password="")
+    except ssl.SSLError as error:
+        found = f"a certificate that does not load with {config.key} ({error.reason or error})"
+        expected = "a certificate and its key (PEM), the key without a passphrase"
+        raise ConfigError(Position(Path(config.certificate)), found, expected) from error
+    return context
 
 
 @dataclass(frozen=True)
@@ -88,6 +136,34 @@ class Handlers:
     """Topic, payload, and whether it was retained."""
 
 
+class _Owed:
+    """What the broker owes a PUBACK for, on one connection: message id -> when it was sent, and its state.
+
+    (paho's `on_publish` is no help: it may speak before `publish` has returned the message id.)
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[int, tuple[float, paho.MQTTMessageInfo]] = {}
+
+    def add(self, info: paho.MQTTMessageInfo) -> None:
+        self._sent[info.mid] = time.monotonic(), info
+
+    def is_full(self) -> bool:
+        if len(self._sent) >= MOST_UNACKNOWLEDGED:
+            self._forget_paid()
+        return len(self._sent) >= MOST_UNACKNOWLEDGED
+
+    def is_overdue(self) -> bool:
+        self._forget_paid()
+        now_s = time.monotonic()
+        return any(now_s - sent_at_s > ACKNOWLEDGE_TIMEOUT_S for sent_at_s, _ in list(self._sent.values()))
+
+    def _forget_paid(self) -> None:
+        for mid, (_, info) in list(self._sent.items()):  # a copy: others publish meanwhile
+            if info.is_published():
+                self._sent.pop(mid, None)
+
+
 class Connection:
     """One lasting connection to a broker, by a thread of its own.
 
@@ -103,16 +179,18 @@ class Connection:
         *,
         subscriptions: Sequence[str] = (),
         will: Will | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
         self._client_id = client_id
         self._handlers = handlers
         self._subscriptions = tuple(subscriptions)
         self._will = will
-        self._credentials()  # a bad file is said at once; later, when one is renewed, it is a failure like others
+        self._chance = chance
+        read_credentials(config)  # a bad file is said at once; later, when one is renewed, it is a failure like others
         self._version = MQTTProtocolVersion.MQTTv311 if config.protocol == "3.1.1" else MQTTProtocolVersion.MQTTv5
+        self._speaks_5 = False
         self._client: paho.Client | None = None
-        self._unacknowledged: dict[int, float] = {}  # message id -> when it was sent
         self._ready = threading.Event()
         self._lost = threading.Event()
         self._settled = threading.Event()  # ready or lost, whichever came first
@@ -121,32 +199,6 @@ class Connection:
         self._reason = ""
         self._network = threading.current_thread()  # paho's, once it has spoken
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
-
-    def _credentials(self) -> tuple[str | None, ssl.SSLContext | None]:
-        """Read password and certificates, which may have been renewed since the last connection.
-
-        Raises: ConfigError naming the file that is wrong.
-        """
-        password = read_secret(Path(self._config.password_file)) if self._config.password_file else None
-        return password, self._tls_context(self._config.tls) if self._config.tls else None
-
-    @staticmethod
-    def _tls_context(config: TlsConfig) -> ssl.SSLContext:
-        for file in (config.ca, config.certificate, config.key):
-            try:
-                Path(file).read_bytes()
-            except OSError as error:
-                raise ConfigError(Position(Path(file)), f"no readable file ({error.strerror})", "a PEM file") from error
-        try:
-            context = ssl.create_default_context(cafile=config.ca)
-        except ssl.SSLError as error:
-            raise ConfigError(Position(Path(config.ca)), "no certificates", "those of the CA (PEM)") from error
-        try:
-            context.load_cert_chain(config.certificate, config.key)
-        except ssl.SSLError as error:
-            found = f"a certificate that does not load with {config.key} ({error.reason or error})"
-            raise ConfigError(Position(Path(config.certificate)), found, "a certificate and its key (PEM)") from error
-        return context
 
     @property
     def is_connected(self) -> bool:
@@ -167,20 +219,24 @@ class Connection:
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand a message to the broker, QoS 1, without waiting.
 
-        Returns: False where there is no connection; the message is then not kept.
+        Returns: False where there is no connection, or where the broker owes too many PUBACKs; the message is then
+        not kept.
         """
         client = self._client
-        if client is None or not self.is_connected or len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
+        if client is None or not self.is_connected:
+            return False
+        owed: _Owed = client.user_data_get()
+        if owed.is_full():
             return False
         info = client.publish(topic, payload, qos=1, retain=retain)
-        self._unacknowledged[info.mid] = time.monotonic()
-        if info.is_published():  # acknowledged before it was noted
-            self._unacknowledged.pop(info.mid, None)
-        return info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # the connection broke this very moment
+            return False
+        owed.add(info)
+        return True
 
     def _run(self) -> None:
         host, port = self._config.endpoint()
-        backoff = Backoff(f"broker {host}:{port}", logger, first_s=0.5, cap_s=30.0)
+        backoff = Backoff(f"broker {host}:{port}", logger, first_s=0.5, cap_s=30.0, chance=self._chance)
         while True:
             self._lost.clear()
             self._settled.clear()
@@ -189,10 +245,10 @@ class Connection:
             try:
                 self._connect_once(host, port, backoff)
             except (OSError, ValueError, ConfigError) as error:  # ValueError: a host name that is none
-                self._reason = str(error)
+                self._reason = str(error) or type(error).__name__
             except Exception as error:
                 logger.exception("internal error in the connection of %s, please report", self._client_id)
-                self._reason = str(error)
+                self._reason = str(error) or type(error).__name__
             if not self._stopping.is_set():
                 self._stopping.wait(backoff.failed(self._reason))
 
@@ -200,42 +256,47 @@ class Connection:
         """Connect with a fresh client, and stay as long as the connection does."""
         self._accepted = False
         self._reason = "no answer to CONNECT"
-        self._unacknowledged.clear()
         client = self._fresh_client()
         client.connect(host, port, self._config.keepalive_s)
-        client.loop_start()
         try:
+            client.loop_start()
             if self._await_acceptance():
-                self._await_loss(backoff)
+                self._await_loss(client.user_data_get(), backoff)
         finally:
             self._close(client)
 
     def _await_acceptance(self) -> bool:
         """Wait until the subscriptions stand or the connection is lost; choose the version of the next try."""
-        self._settled.wait(CONNECT_TIMEOUT_S)
+        is_v5 = self._version == MQTTProtocolVersion.MQTTv5
+        if self._config.protocol == "auto" and is_v5 and not self._speaks_5:
+            is_settled = self._settled.wait(min(FIRST_MQTT_5_TIMEOUT_S, CONNECT_TIMEOUT_S))
+            if not is_settled and self._accepted:  # the subscriptions may take longer
+                self._settled.wait(CONNECT_TIMEOUT_S)
+        else:
+            self._settled.wait(CONNECT_TIMEOUT_S)
         if self._ready.is_set():
+            self._speaks_5 = self._speaks_5 or is_v5
             return True
         if not self._accepted and self._config.protocol == "auto":
-            is_v5 = self._version == MQTTProtocolVersion.MQTTv5
             self._version = MQTTProtocolVersion.MQTTv311 if is_v5 else MQTTProtocolVersion.MQTTv5
         return False
 
-    def _await_loss(self, backoff: Backoff) -> None:
+    def _await_loss(self, owed: _Owed, backoff: Backoff) -> None:
         """Wait until the connection is lost, or paho's thread is, or the broker acknowledges nothing any more.
 
         (paho 2.1 ends its thread over a packet that it cannot read.) Only a connection that lasts is a success: one
         that is cut again and again must wait ever longer.
         """
         lasting_at_s = time.monotonic() + LASTING_S
-        while not self._lost.wait(WATCH_INTERVAL_S):
-            now_s = time.monotonic()
-            if now_s >= lasting_at_s:
+        is_lost = False
+        while not is_lost:
+            is_lost = self._lost.wait(WATCH_INTERVAL_S)
+            if time.monotonic() >= lasting_at_s:
                 backoff.succeeded()
-            if not self._network.is_alive():
+            if not is_lost and not self._network.is_alive():
                 self._reason = "paho's thread has ended"
                 self._lost.set()
-            oldest_s = min(list(self._unacknowledged.values()), default=now_s)
-            if now_s - oldest_s > ACKNOWLEDGE_TIMEOUT_S:
+            elif not is_lost and owed.is_overdue():
                 self._reason = f"no PUBACK in {ACKNOWLEDGE_TIMEOUT_S:g} s"
                 self._lost.set()
 
@@ -245,10 +306,11 @@ class Connection:
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=None if is_v5 else True,
+            userdata=_Owed(),
             protocol=self._version,
             reconnect_on_failure=False,
         )
-        password, tls = self._credentials()
+        password, tls = read_credentials(self._config)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(MOST_UNACKNOWLEDGED)
         if self._config.user is not None:
@@ -261,7 +323,6 @@ class Connection:
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.on_publish = self._on_publish
         return client
 
     def _on_connect(
@@ -281,6 +342,7 @@ class Connection:
         self._accepted = True
         self._client = client
         if self._subscriptions:
+            self._reason = "no answer to SUBSCRIBE"
             client.subscribe([(topic, 1) for topic in self._subscriptions])
         else:
             self._announce()
@@ -320,17 +382,6 @@ class Connection:
         if self._accepted and not self._lost.is_set():  # else it is we who hang up, and the reason is known
             self._reason = f"connection lost: {reason}"
         self._give_up()
-
-    def _on_publish(
-        self,
-        _client: paho.Client,
-        _userdata: Any,  # noqa: ANN401 - paho's signature
-        mid: int,
-        _reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        # Whatever the reason says: that the broker has it is not that the store has it.
-        self._unacknowledged.pop(mid, None)
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401
         try:

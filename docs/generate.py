@@ -87,6 +87,9 @@ def _bounds(metas: tuple[Any, ...]) -> str:
         return f", {low:g} to {high:g}"
     if low is not None:
         return f", {'at least' if meta.ge is not None else 'above'} {low:g}"
+    described = (meta.extra_json_schema or {}).get("description", meta.description)
+    if described:
+        return f": {described}".replace("|", "\\|")
     if meta.pattern:
         return f", `{meta.pattern.removesuffix(NO_NEWLINE)}`".replace("|", "\\|")
     return ""

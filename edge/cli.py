@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import json
 import re
 import time
@@ -13,6 +14,7 @@ import click
 import msgspec
 
 from base.errors import ConfigError, Position
+from base.messages import Text
 from edge import parameters
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings, parse_endpoint
@@ -20,7 +22,7 @@ from wire import profile as public
 from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edge.interface import Measured
     from edge.modbus.model import Compiled
@@ -28,7 +30,34 @@ if TYPE_CHECKING:
     from wire.profile import Profile
     from wire.readings import Reading
 
+ABOUT = Text(
+    de="{label}  (Treiber {driver}, Messung {measurement}, alle {interval_s} s)",
+    en="{label}  (driver {driver}, measurement {measurement}, every {interval_s} s)",
+)
+PARAMETER = Text(de="Parameter {name}: {label}", en="parameter {name}: {label}")
+BOUNDS = Text(de="{low} bis {high} {unit}", en="{low} to {high} {unit}")
+REQUIRED = Text(de="erforderlich", en="required")
+DEFAULT = Text(de="Vorgabe {value}", en="default {value}")
+SOURCE = Text(de="Quelle", en="source")
+NO_VALUE = Text(de="kein Wert", en="no value")
+
 _ADDRESS = re.compile(r"^(?:(?P<code>[1-4]):)?(?P<address>0x[0-9a-fA-F]{1,4}|[0-9]{1,5})$")
+
+
+def _known_profile(_context: click.Context, _argument: click.Parameter, name: str) -> str:
+    """Refuse a profile that there is not, before a file of that name is looked for."""
+    known = public.names()
+    if name in known:
+        return name
+    by_model = {each.partition("/")[2]: each for each in known}
+    near = difflib.get_close_matches(name, known, 3) or [
+        by_model[model] for model in difflib.get_close_matches(name.rpartition("/")[2], by_model, 3)
+    ]
+    perhaps = f"perhaps {' or '.join(near)}? " if near else ""
+    raise click.BadParameter(f"no profile {name!r}; {perhaps}`messnetz device profiles` lists all")
+
+
+_profile = click.argument("profile", callback=_known_profile)
 
 
 @click.group()
@@ -49,11 +78,11 @@ def list_profiles(*, as_json: bool) -> None:
         click.echo(json.dumps(rows))
         return
     for profile in found:
-        click.echo(f"{profile.profile:24} {profile.driver:8} {profile.label.en}")
+        click.echo(f"{profile.profile:24} {profile.driver:8} {profile.label.say()}")
 
 
 @device.command()
-@click.argument("profile")
+@_profile
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def show(*, profile: str, as_json: bool) -> None:
     """Show what a profile measures, what it needs to know, and where its facts come from.
@@ -65,19 +94,24 @@ def show(*, profile: str, as_json: bool) -> None:
         click.echo(msgspec.json.encode(found))
         return
     click.echo(
-        f"{found.label.en}  (driver {found.driver}, measurement {found.measurement}, every {found.interval_s:g} s)"
+        ABOUT.say(
+            label=found.label.say(),
+            driver=found.driver,
+            measurement=found.measurement,
+            interval_s=f"{found.interval_s:g}",
+        )
     )
     for reading in found.readings:
         quantity = quantities()[reading.partition("/")[0]]
-        click.echo(f"  {reading:28} {quantity.unit:8} {quantity.label.en}")
+        click.echo(f"  {reading:28} {quantity.unit:8} {quantity.label.say()}")
     for name, parameter in found.parameters.items():
-        default = "required" if parameter.default is None else f"default {parameter.default:g}"
-        bounds = f"{parameter.minimum:g} to {parameter.maximum:g} {parameter.unit or ''}".rstrip()
-        click.echo(f"  parameter {name}: {parameter.label.en} ({bounds}; {default})")
+        default = REQUIRED.say() if parameter.default is None else DEFAULT.say(value=f"{parameter.default:g}")
+        bounds = BOUNDS.say(low=f"{parameter.minimum:g}", high=f"{parameter.maximum:g}", unit=parameter.unit or "")
+        click.echo(f"  {PARAMETER.say(name=name, label=parameter.label.say())} ({bounds.rstrip()}; {default})")
     for caveat in found.caveats:
         click.echo(f"  ! {caveat}")
     for source in found.sources:
-        click.echo(f"  source: {source.what}: {source.where} ({source.retrieved})")
+        click.echo(f"  {SOURCE.say()}: {source.what}: {source.where} ({source.retrieved})")
 
 
 _parameters = click.option(
@@ -90,7 +124,7 @@ _parameters = click.option(
 
 
 @device.command()
-@click.argument("profile")
+@_profile
 @click.option("--tcp", metavar="HOST:PORT", help="Modbus TCP; the port is 502 unless given.")
 @click.option("--rtu-over-tcp", metavar="HOST:PORT", help="A serial server that passes RTU frames through.")
 @click.option("--serial", metavar="PORT", help="Modbus RTU on a serial port.")
@@ -131,7 +165,7 @@ def read(  # noqa: PLR0913 - one parameter per option
     identity, measured = asyncio.run(_read_once(line, timeout_s, unit, model))
     measured_at_ms = round((time.time() - time.monotonic() + measured.at_s) * 1000)
     about = {"profile": profile, "unit_id": unit, "measured_at_ms": measured_at_ms, "identity": identity}
-    _show(measured.readings, about, as_json=as_json)
+    _show(loaded, measured.readings, measured.without_value, about, as_json=as_json)
 
 
 def _endpoint(tcp: str | None, rtu_over_tcp: str | None) -> Endpoint:
@@ -168,8 +202,13 @@ async def _read_once(line: Line, timeout_s: float, unit: int, model: Compiled) -
         transport.close()
 
 
-@device.command()
-@click.argument("profile")
+@device.command(
+    epilog="""\b
+Example:
+  echo '{"0x0034": 17254, "53": 0}' > dump.json
+  messnetz device decode eastron/sdm630 --registers dump.json"""
+)
+@_profile
 @click.option(
     "--registers",
     required=True,
@@ -184,12 +223,21 @@ def decode(*, profile: str, registers: Path, given: Sequence[str], as_json: bool
     Addresses count from 0, decimal or hexadecimal; where a profile reads by more than one function code, those of
     another code are written CODE:ADDRESS.
 
-    Example: messnetz device decode eastron/sdm630 --registers dump.json
+    Readings that the dump lacks registers for are named, and left out; with none at all the exit code is 2.
     """
     loaded = profiles.load(profile)
     model = profiles.compile_model(loaded, _parameter_values(given, loaded))
     words = _read_dump(registers, loaded.modbus.function_code)
-    _show(profiles.decode_dump(model, words), {"profile": profile}, as_json=as_json)
+    decoded = profiles.decode_dump(model, words)
+    if not decoded.readings:
+        name, lacks = next(iter(decoded.missing.items()), ("", ""))
+        found = f"no {lacks}, nor those of any other reading" if name else "no value in any register of the profile"
+        expected = f"such as {name} needs" if name else "the registers of a device that measures"
+        raise ConfigError(Position(registers), found, expected)
+    for name, lacks in decoded.missing.items():
+        click.echo(f"{registers}: no {name}, for it lacks {lacks}", err=True)
+    about = {"profile": profile, "missing": list(decoded.missing)}
+    _show(loaded, decoded.readings, decoded.without_value, about, as_json=as_json)
 
 
 def _read_dump(file: Path, function_code: int) -> dict[tuple[int, int], int]:
@@ -216,13 +264,23 @@ def _read_dump(file: Path, function_code: int) -> dict[tuple[int, int], int]:
     return words
 
 
-def _show(readings: Sequence[Reading], about: dict[str, object], *, as_json: bool) -> None:
+def _show(
+    profile: Profile,
+    readings: Sequence[Reading],
+    without_value: Sequence[str],
+    about: Mapping[str, object],
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         rows = [{"quantity": r.quantity, "channel": r.channel, "value": r.value, "unit": r.unit} for r in readings]
-        click.echo(json.dumps({**about, "readings": rows}))
+        click.echo(json.dumps({**about, "readings": rows, "without_value": list(without_value)}))
         return
     identity = about.get("identity")
     for name, value in identity.items() if isinstance(identity, dict) else ():
         click.echo(f"{name:28} {value}")
-    for reading in readings:
-        click.echo(f"{reading.name:28} {reading.value:>16} {reading.unit}")
+    shown = {reading.name: f"{reading.value:>16} {reading.unit:8}" for reading in readings}
+    shown |= dict.fromkeys(without_value, f"{NO_VALUE.say():>16} {'':8}")
+    for name in profile.readings:
+        if name in shown:
+            click.echo(f"{name:28} {shown[name]} {quantities()[name.partition('/')[0]].label.say()}")

@@ -25,6 +25,17 @@ class Measured(NamedTuple):
     readings: tuple[Reading, ...]
     at_s: float
     """When the first question was put on the line, on the monotonic clock (`time.monotonic`)."""
+    without_value: tuple[str, ...] = ()
+    """Names of the readings for which the device says that it has no value."""
+
+
+class Place(NamedTuple):
+    """What a bus has for itself: no two buses of a gateway may share it."""
+
+    key: str
+    """The setting that names it."""
+    address: str
+    """A port or an endpoint, written one way only."""
 
 
 class PlannedDevice(Protocol):
@@ -63,6 +74,10 @@ class BusPlan(Protocol):
     @property
     def devices(self) -> tuple[PlannedDevice, ...]:
         """The devices on it, in the order of the file."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
 
     def open(self) -> Bus:
         """Make the bus ready; the port itself is opened with the first reading."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from base.messages import Text
+from base.mqtt import read_credentials
 from gateway import config as configs
 from gateway import status as statuses
 from gateway.spool import read_totals
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
     from gateway.config import GatewayConfig
 
 DEFAULT_FILE = Path("/etc/messnetz/gateway.yaml")
+
+CHECKED = Text(
+    de="{file}: in Ordnung ({gateway}: {buses} Busse, {devices} Geräte)",
+    en="{file}: ok ({gateway}: {buses} buses, {devices} devices)",
+)
+CONNECTED = Text(de="verbunden", en="connected")
+NOT_CONNECTED = Text(de="nicht verbunden", en="not connected")
+REJECTED = Text(de=", {rejected_readings} abgelehnt", en=", {rejected_readings} rejected")
+STATUS = Text(
+    de="{gateway}: {state}, {connected}; {sealed_readings} Messwerte in {sealed_batches} Paketen versiegelt, "
+    "{confirmed_readings} bestätigt{rejected}; {pending_readings} noch nicht versiegelt",
+    en="{gateway}: {state}, {connected}; {sealed_readings} readings sealed in {sealed_batches} batches, "
+    "{confirmed_readings} confirmed{rejected}; {pending_readings} not sealed yet",
+)
 
 _file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 
@@ -32,14 +48,17 @@ def gateway() -> None:
 
 @gateway.command()
 @_file
-def check(file: Path) -> None:
+@click.option("--here", is_flag=True, help="Also load the password and certificate files: for the gateway itself.")
+def check(file: Path, *, here: bool) -> None:
     """Check a gateway's file; touches no device.
 
     Example: messnetz gateway check gateways/town-hall-gw.yaml
     """
     config = configs.load(file)
+    if here:
+        read_credentials(config.file.mqtt)
     devices = sum(len(bus.devices) for bus in config.buses)
-    click.echo(f"{file}: ok ({config.file.gateway}: {len(config.buses)} buses, {devices} devices)")
+    click.echo(CHECKED.say(file=file, gateway=config.file.gateway, buses=len(config.buses), devices=devices))
 
 
 @gateway.command()
@@ -100,10 +119,6 @@ def _ask(config: GatewayConfig) -> dict[str, object]:
 
 
 def _sentence(answer: dict[str, object]) -> str:
-    connected = "connected" if answer["connected"] else "not connected"
-    rejected = f", {answer['rejected_readings']} rejected" if answer["rejected_readings"] else ""
-    return (
-        f"{answer['gateway']}: {answer['state']}, {connected}; "
-        f"{answer['sealed_readings']} readings sealed in {answer['sealed_batches']} batches, "
-        f"{answer['confirmed_readings']} confirmed{rejected}; {answer['pending_readings']} not sealed yet"
-    )
+    connected = CONNECTED if answer["connected"] else NOT_CONNECTED
+    rejected = REJECTED.say(**answer) if answer["rejected_readings"] else ""
+    return STATUS.say(**{**answer, "connected": connected.say(), "rejected": rejected})

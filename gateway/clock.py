@@ -52,7 +52,8 @@ async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
     """Wait, but not longer than `seconds`; returns whether the stop came."""
     if seconds > 0 and not stop.is_set():
         try:
-            await asyncio.wait_for(stop.wait(), seconds)
+            async with asyncio.timeout(seconds):  # Python 3.11's `wait_for` may lose a cancellation
+                await stop.wait()
         except TimeoutError:
             return False
     return stop.is_set()

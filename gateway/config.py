@@ -81,11 +81,16 @@ def load(path: Path) -> GatewayConfig:
 
 def _check_unique(document: strict_yaml.Document, gateway: str, buses: tuple[BusPlan, ...]) -> None:
     seen_buses: set[str] = set()
+    places: dict[str, str] = {}
     seen = {gateway: "the gateway itself"}
     for index, bus in enumerate(buses):
         if bus.id in seen_buses:
             raise document.error(("buses", index, "id"), f"a second bus {bus.id!r}", "an id of its own")
         seen_buses.add(bus.id)
+        if bus.place.address in places:
+            found = f"{bus.place.address!r}, which bus {places[bus.place.address]!r} has"
+            raise document.error(("buses", index, bus.place.key), found, "one bus for all devices on one line")
+        places[bus.place.address] = bus.id
         for number, device in enumerate(bus.devices):
             if device.id in seen:
                 at = ("buses", index, "devices", number, "id")

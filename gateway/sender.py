@@ -84,8 +84,10 @@ class Sender:
                 await asyncio.sleep(self._backoff.failed(error))
                 continue
             self._backoff.succeeded()
+            # Not `wait_for`: Python 3.11's loses a cancellation that meets a wake, and the agent would never end.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._wait_s())
+                async with asyncio.timeout(self._wait_s()):
+                    await self._wake.wait()
 
     async def _send(self) -> None:
         for batch in self._uplink.overdue(time.monotonic()):

@@ -51,7 +51,7 @@ async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) 
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await asyncio.wait_for(reader.readline(), IDLE_S):
+            while await _line(reader):
                 writer.write(json.dumps(await _answered(answer)).encode() + b"\n")
                 await writer.drain()
         except (OSError, ValueError, TimeoutError):
@@ -66,6 +66,11 @@ async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) 
     finally:
         server.close()
         _remove(path)
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(IDLE_S):
+        return await reader.readline()
 
 
 async def _answered(answer: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:

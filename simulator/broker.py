@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 import socket
 import sys
@@ -57,7 +58,7 @@ async def serve(kind: Kind, directory: Path) -> AsyncIterator[tuple[Process, int
 def mqtt_section(kind: Kind, port: int) -> dict[str, object]:
     """The `mqtt` section of whoever is to use this broker."""
     where: dict[str, object] = {"host": LOOPBACK, "port": port}
-    # amqtt leaves an MQTT 5 CONNECT with a Last Will unanswered; the time-out would cost 10 s at every start
+    # amqtt leaves an MQTT 5 CONNECT with a Last Will unanswered; the time-out would cost 3 s at every start
     return where | {"protocol": "3.1.1"} if kind == "amqtt" else where
 
 
@@ -72,9 +73,11 @@ def _command(kind: Kind, directory: Path, port: int) -> list[str]:
     if kind == "amqtt":
         return [sys.executable, "-m", "simulator.amqtt_broker", "--port", str(port)]
     settings = directory / "mosquitto.conf"
-    settings.write_text(
-        f"listener {port} {LOOPBACK}\nallow_anonymous true\npersistence false\nlog_dest stderr\n", encoding="utf-8"
-    )
+    lines = [f"listener {port} {LOOPBACK}", "allow_anonymous true", "persistence false", "log_dest stderr"]
+    with suppress(KeyError):  # a user without a name is not root, and stays who he is
+        # Started by root, mosquitto would become another user, and forget that it is to end with the demo.
+        lines.append(f"user {pwd.getpwuid(os.geteuid()).pw_name}")
+    settings.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [find_mosquitto() or "mosquitto", "-c", str(settings)]
 
 

@@ -31,6 +31,16 @@ def _store(_context: click.Context, _option: click.Parameter, text: str) -> stor
         raise click.BadParameter(str(error)) from error
 
 
+def _picture(_context: click.Context, _option: click.Parameter, file: Path | None) -> Path | None:
+    """Find out now, and not at the end, whether the picture can be saved."""
+    if file is not None:
+        try:
+            file.open("ab").close()
+        except OSError as error:
+            raise click.BadParameter(f"{file} cannot be written ({error.strerror})") from error
+    return file
+
+
 @click.command()
 @click.option("--seconds", type=click.IntRange(min=1), help="How long to run. [default: until Ctrl-C; 60 in a pipe]")
 @click.option("--json", "as_json", is_flag=True, help="End with the account as JSON; progress goes to stderr.")
@@ -44,7 +54,13 @@ def _store(_context: click.Context, _option: click.Parameter, text: str) -> stor
 )
 @click.option("--broker", "kind", type=click.Choice(["mosquitto", "amqtt"]), help="[default: mosquitto if installed]")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="An empty directory to leave all in.")
-@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), hidden=True, help="Save the last picture.")
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_picture,
+    hidden=True,
+    help="Save the last picture.",
+)
 def demo(
     *,
     seconds: int | None,
@@ -96,8 +112,16 @@ def _directory(keep: Path | None) -> Iterator[Path]:
     directory = keep.resolve()
     if len(os.fsencode(directory)) > MAX_DIRECTORY_BYTES:
         raise click.BadParameter(f"{directory} is too long a path for the agent's socket", param_hint="--keep")
-    if directory.is_dir() and any(directory.iterdir()):
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(directory.iterdir())
+    except OSError as error:
+        raise click.BadParameter(
+            f"{directory} cannot be made or read ({error.strerror})", param_hint="--keep"
+        ) from error
+    if not is_empty:
         raise click.BadParameter(f"{directory} is not empty", param_hint="--keep")
-    directory.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise click.BadParameter(f"{directory} cannot be written to", param_hint="--keep")
     yield directory
     click.echo(f"everything is left in {directory}", err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from simulator import broker, servers, town, watch
 from simulator.account import Account, Stored, Witness, settle
 from simulator.devices import Journal, now_ms
-from simulator.processes import MESSNETZ, Process, run
+from simulator.processes import MESSNETZ, Process, UnstartedError, run
 from simulator.progress import Progress
 from simulator.town_files import GATEWAY, TownFiles
 
@@ -77,7 +77,7 @@ class Demo:
         """Run it to its account. Every process that it starts has ended when it returns or raises.
 
         Raises: DemoError where a part does not come up, fails or dies; asyncio.CancelledError for Ctrl-C
-        before all parts run, or a second one.
+        before all parts have started, or a second one.
         """
         interrupts = Interrupts()
         interrupts.listen()
@@ -101,7 +101,12 @@ class Demo:
             agent = await stack.enter_async_context(self._start("agent", "gateway", files.gateway))
             progress = Progress(self.broker, self.store.label, journal)
             await self._watch(interrupts, files, witness, progress, (relay, collector, agent))
-            return await self._finish(files, witness, journal, agent, collector)
+            try:
+                return await self._finish(files, witness, journal, agent, collector)
+            except UnstartedError as error:
+                if interrupts.ended.is_set():  # so soon that there is nothing to account for
+                    raise asyncio.CancelledError from error
+                raise
 
     async def _check(self, files: TownFiles) -> None:
         for command in (

@@ -28,6 +28,10 @@ class DemoError(MessnetzError):
     """The demo cannot go on; says what failed, with the last words of the process that did."""
 
 
+class UnstartedError(DemoError):
+    """A process was ended before it had come so far as to end in order."""
+
+
 def _end_with_parent() -> None:
     """Have the kernel end this process with the demo, even where the demo is killed."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -70,13 +74,16 @@ class Process:
     async def stop(self, timeout_s: float) -> None:
         """Ask it to end, wait so long, then kill it.
 
-        Raises: DemoError where it had to be killed or ended with another code than 0.
+        Raises: UnstartedError where it did not listen to SIGTERM yet; DemoError where it had to be killed or ended
+        with another code than 0.
         """
         if self._process is None:
             return
         code = await _end(self._process, timeout_s)
         if code is None:
             raise DemoError(f"the {self.name} did not end within {timeout_s:g} s of SIGTERM{self.last_words()}")
+        if code == -signal.SIGTERM:
+            raise UnstartedError(f"the {self.name} was ended before it had started properly{self.last_words()}")
         if code != 0:
             raise DemoError(f"the {self.name} ended with exit code {code}{self.last_words()}")
 

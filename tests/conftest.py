@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parent.parent
+os.environ["MESSNETZ_LANGUAGE"] = "en"  # whatever the language of whoever runs the tests
 
 hypothesis.settings.register_profile("messnetz", deadline=None)  # no test is timed: machines differ
 hypothesis.settings.load_profile("messnetz")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CONNECT, SUBSCRIBE, PINGREQ = 1, 8, 12
 ACCEPT_5 = b"\x20\x03\x00\x00\x00"
+PINGRESP = b"\xd0\x00"
 ACCEPT_311 = b"\x20\x02\x00\x00"
 PATIENCE_S = 20.0
 
@@ -24,8 +25,9 @@ class Client:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._socket.settimeout(PATIENCE_S)
-        connect = self.read(CONNECT)
-        self.level = connect[6]
+        self.connect = self.read(CONNECT)
+        """Body of its CONNECT, with user and password in it."""
+        self.level = self.connect[6]
         """Protocol level of its CONNECT: 4 for MQTT 3.1.1, 5 for MQTT 5."""
 
     def read(self, kind: int) -> bytes:
@@ -63,6 +65,12 @@ class Client:
         properties = b"\x00" if self.level == 5 else b""
         body = packet_id + properties + bytes([code])
         self.send(b"\x90" + bytes([len(body)]) + body)
+
+    def answer_pings(self) -> None:
+        """Answer each PINGREQ, and nothing else, until the client hangs up."""
+        while True:
+            self.read(PINGREQ)
+            self.send(PINGRESP)
 
     def wait_until_gone(self) -> None:
         """Return once the client has hung up."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from base import strict_yaml
+from base.messages import Text
 from wire.ids import QuantityName
 
 HERE = Path(__file__).parent
 
 
-class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A name for people, in German and English."""
-
-    de: str
-    en: str
+Label: TypeAlias = Text
+"""A name for people, in German and English."""
 
 
 class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

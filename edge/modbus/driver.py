@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from base.errors import ConfigError
 from edge import parameters
+from edge.interface import Place
 from edge.modbus import profile as profiles
 from edge.modbus.config import ModbusBusConfig, SerialLine, SerialSettings, parse_endpoint
 
@@ -39,6 +41,13 @@ class ModbusPlan:
     line: Line
     timeout_s: float
     devices: tuple[ModbusTarget, ...]
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        if isinstance(self.line, SerialLine):
+            return Place("serial", os.path.normpath(self.line.port))
+        return Place("rtu_over_tcp" if self.line.is_rtu else "tcp", str(self.line).lower())
 
     def open(self) -> Bus:
         """Make the bus ready; the port is opened with the first reading."""

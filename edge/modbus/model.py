@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
@@ -63,6 +64,8 @@ class Model:
     """Texts that tell what the device is."""
     landmarks: Mapping[tuple[int, int], int] = field(default_factory=dict)
     """Words that stand where they stood when the model was located, as long as it is right."""
+    lists_all: bool = False
+    """Whether it lists more than the device has: then what holds no value is nothing to speak of."""
 
     def spans(self) -> list[Request]:
         """Return the registers of each value, in the order of their addresses."""
@@ -82,33 +85,45 @@ class Model:
         """Whether the device is still laid out as it was when this model was located."""
         return all(registers.get(key) == word for key, word in self.landmarks.items())
 
-    def decode(self, registers: Registers) -> tuple[Reading, ...]:
-        """Turn registers into readings; one that holds no value, or was not read, is left out."""
-        values: dict[str, float] = {}
+    def values(self, registers: Registers) -> dict[str, float | None]:
+        """Decode registers, by the names of the readings.
+
+        Returns: None for a reading whose registers hold no value; nothing for one that was not read.
+        """
+        values: dict[str, float | None] = {}
         for field_ in self.fields:
-            try:
-                value = field_.decode(registers)
-            except KeyError:  # not read: the device does not have it
-                continue
-            if value is not None:
-                values[field_.name] = value
+            with suppress(KeyError):  # not read: the device does not have it
+                values[field_.name] = field_.decode(registers)
         for name, parts in self.computed.items():
             if all(part in values for part in parts):
-                values[name] = float(f"{math.fsum(values[part] for part in parts):.12g}")
+                known = [value for part in parts if (value := values[part]) is not None]
+                values[name] = float(f"{math.fsum(known):.12g}") if len(known) == len(parts) else None
+        return values
+
+    def readings(self, values: Mapping[str, float | None]) -> tuple[Reading, ...]:
+        """Turn decoded values into readings, in the profile's order; what has no value is left out."""
         return tuple(
-            Reading(template.quantity, values[name], template.unit, template.channel)
+            Reading(template.quantity, value, template.unit, template.channel)
             for name, template in self.templates.items()
-            if name in values
+            if (value := values.get(name)) is not None
         )
 
-    def missing(self, registers: Registers) -> list[str]:
-        """Return what a dump lacks for a whole decode, in words."""
-        return [
-            f"{field.name}: {span}"
-            for field in self.fields
-            for span in field.spans
-            if any((span.function_code, address) not in registers for address in range(span.address, span.end))
-        ]
+    def without_value(self, values: Mapping[str, float | None]) -> tuple[str, ...]:
+        """Return the names of the readings for which the device says that it has no value."""
+        return () if self.lists_all else tuple(n for n in self.templates if n in values and values[n] is None)
+
+    def missing(self, registers: Registers) -> dict[str, str]:
+        """Return the readings that a dump lacks registers for, with the first that is missing, in words."""
+        lacking: dict[str, str] = {}
+        for field_ in self.fields:
+            for span in field_.spans:
+                if any(key not in registers for key in span.keys()):  # noqa: SIM118 - a request's, no mapping's
+                    lacking.setdefault(field_.name, str(span))
+        for name, parts in self.computed.items():
+            for part in parts:
+                if part in lacking:
+                    lacking.setdefault(name, lacking[part])
+        return {name: lacking[name] for name in self.templates if name in lacking}
 
 
 class Compiled(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from base.errors import PermanentError
 from edge.modbus.model import SearchError
@@ -40,16 +40,24 @@ def compile_model(profile: ModbusProfile, parameters: Mapping[str, float]) -> Co
     return profile.compile(parameters)
 
 
-def decode_dump(compiled: Compiled, registers: Registers) -> tuple[Reading, ...]:
-    """Turn a whole dump into readings.
+class Decoded(NamedTuple):
+    """What a dump of registers means."""
 
-    Raises: PermanentError where it lacks registers that the profile needs.
+    readings: tuple[Reading, ...]
+    without_value: tuple[str, ...]
+    """Names of the readings for which the device says that it has no value."""
+    missing: dict[str, str]
+    """Names of the readings that the dump lacks registers for, with the first that it lacks, in words."""
+
+
+def decode_dump(compiled: Compiled, registers: Registers) -> Decoded:
+    """Turn a dump, whole or in part, into readings.
+
+    Raises: PermanentError where the device is not what its profile says.
     """
     model = locate_in(compiled, registers)
-    missing = model.missing(registers)
-    if missing:
-        raise PermanentError(f"the dump lacks {len(missing)} of the profile's values, first {missing[0]}")
-    return model.decode(registers)
+    values = model.values(registers)
+    return Decoded(model.readings(values), model.without_value(values), model.missing(registers))
 
 
 def locate_in(compiled: Compiled, registers: Registers) -> Model:
@@ -71,4 +79,4 @@ def locate_in(compiled: Compiled, registers: Registers) -> Model:
         raise PermanentError(f"the dump has {error}") from error
 
 
-__all__ = ["ModbusProfile", "compile_model", "decode_dump", "load", "locate_in"]
+__all__ = ["Decoded", "ModbusProfile", "compile_model", "decode_dump", "load", "locate_in"]

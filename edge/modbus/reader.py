@@ -58,7 +58,8 @@ class DeviceReader:
                     self._model = None  # perhaps elsewhere now: the next reading searches anew
                 raise
             if model.holds(registers):
-                return Measured(model.decode(registers), at_s)
+                values = model.values(registers)
+                return Measured(model.readings(values), at_s, model.without_value(values))
             logger.info("device %s is laid out differently now; it is searched anew", self.name)
             self._model = None
         raise TransientError(f"device {self.name} answers the same question differently each time")

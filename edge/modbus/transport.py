@@ -21,6 +21,7 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from base.errors import PermanentError, TransientError
 from edge.modbus.config import Endpoint, SerialLine
+from edge.modbus.diagnosis import why_closed
 from edge.modbus.registers import Request
 
 if TYPE_CHECKING:
@@ -165,14 +166,18 @@ class Transport:
             return self._client
         self.close()
         client = self._make_client()
+        began_s = time.monotonic()
         try:
             connected = await client.connect()
-        except (OSError, ModbusException, ValueError) as error:  # ValueError: pyserial, for an odd baud rate
+        except (UnicodeError, OSError, ModbusException):
+            connected = False
+        except ValueError as error:  # pyserial, for an odd baud rate
             client.close()
             raise NoAnswerError(f"{self.line}: {error}") from error
         if not connected:
             client.close()
-            raise NoAnswerError(f"{self.line}: cannot be opened")
+            took_s = time.monotonic() - began_s
+            raise NoAnswerError(f"{self.line}: {await why_closed(self.line, self._timeout_s, took_s)}")
         client.ctx.next_tid = self._last_number  # a new connection begins at 0 again, and a gateway may mix them up
         self._client = client
         return client

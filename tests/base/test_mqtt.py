@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 from queue import Queue
@@ -46,7 +47,13 @@ class Ear:
     """A connection with its handlers' words in a queue."""
 
     def __init__(
-        self, config: MqttConfig, *, subscriptions: Sequence[str] = (), will: Will | None = None, name: str = ""
+        self,
+        config: MqttConfig,
+        *,
+        subscriptions: Sequence[str] = (),
+        will: Will | None = None,
+        name: str = "",
+        chance: Callable[[], float] = lambda: 0.1,
     ) -> None:
         self.heard: Queue[Heard] = Queue()
         handlers = Handlers(
@@ -55,7 +62,7 @@ class Ear:
             message=self._message,
         )
         name = name or f"ear-{uuid.uuid4().hex[:8]}"
-        self.connection = Connection(config, name, handlers, subscriptions=subscriptions, will=will)
+        self.connection = Connection(config, name, handlers, subscriptions=subscriptions, will=will, chance=chance)
 
     def _message(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
         if payload == b"stumble":
@@ -595,6 +602,258 @@ def test_a_stop_right_behind_the_start_is_heard(monkeypatch: pytest.MonkeyPatch)
         ear.connection.start()
         ear.connection._thread.join(PATIENCE_S)
         assert not ear.connection._thread.is_alive()
+
+
+class Waits(threading.Event):
+    """The event that ends a connection; notes what is waited for between two tries, and waits no longer for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays_s: Queue[float] = Queue()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Note how long."""
+        self.delays_s.put(timeout or 0.0)
+        return super().wait(0.001)
+
+
+def delays_of(broker: FakeBroker, count: int) -> list[float]:
+    """The first delays between the tries of a connection that always has the greatest bad luck."""
+    ear = Ear(MqttConfig(HOST, broker.port, protocol="5"), chance=lambda: 1.0)
+    ear.connection._stopping = waits = Waits()
+    ear.connection.start()
+    try:
+        return [waits.delays_s.get(timeout=PATIENCE_S) for _ in range(count)]
+    finally:
+        ear.connection.stop()
+
+
+def test_a_connection_that_is_cut_at_once_waits_ever_longer() -> None:
+    """Accepted or not: else a thousand gateways come back twice a second, for ever."""
+    with FakeBroker([accept_and_drop]) as broker:
+        assert delays_of(broker, 9) == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_a_connection_that_lasted_was_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next try comes soon; also where it was lost between two looks at the clock."""
+    monkeypatch.setattr(mqtt, "LASTING_S", 0.0)
+    with FakeBroker([accept_and_drop, hang_up, hang_up, accept_and_drop]) as broker:
+        assert delays_of(broker, 5) == [0.5, 1, 2, 0.5, 0.5]
+
+
+def never_acknowledge(client: Client) -> None:
+    """Take the connection, answer its pings, and acknowledge nothing."""
+    client.accept()
+    client.answer_pings()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three messages without a PUBACK are many, and half a second is long."""
+    monkeypatch.setattr(mqtt, "MOST_UNACKNOWLEDGED", 3)
+    monkeypatch.setattr(mqtt, "ACKNOWLEDGE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(mqtt, "WATCH_INTERVAL_S", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_broker_that_acknowledges_nothing_is_left(listen: Callable[..., Ear]) -> None:
+    """No more than so many messages are handed to it; then it is connected to anew, owing nothing."""
+    with FakeBroker([never_acknowledge]) as broker:
+        ear = listen(broker.port)
+        for _ in range(2):
+            assert ear.next() == Heard("connected")
+            assert [ear.connection.publish("x", b"1") for _ in range(4)] == [True, True, True, False]
+            assert ear.next() == Heard("lost", "no PUBACK in 0.5 s")
+        ear.connection.stop()
+        assert not ear.connection._thread.is_alive()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_what_is_acknowledged_at_once_is_not_owed(
+    mosquitto: Mosquitto, listen: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the PUBACK is here before it is noted that one is owed."""
+    add = mqtt._Owed.add
+
+    def add_late(owed: mqtt._Owed, info: paho.MQTTMessageInfo) -> None:
+        info.wait_for_publish(PATIENCE_S)
+        add(owed, info)
+
+    monkeypatch.setattr(mqtt._Owed, "add", add_late)
+    ear = listen(mosquitto.port)
+    assert ear.next() == Heard("connected")
+    assert all(ear.connection.publish("paid", b"x") for _ in range(10))
+    client = ear.connection._client
+    assert client is not None
+    assert not client.user_data_get().is_full()
+
+
+def test_a_message_that_meets_the_end_of_its_connection_is_not_taken(
+    listen: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its owner hears so, instead of an exception."""
+    with FakeBroker([accept]) as broker:
+        ear = listen(broker.port)
+        assert ear.next() == Heard("connected")
+        client = ear.connection._client
+        assert client is not None
+        monkeypatch.setattr(client, "_send_publish", lambda *_, **__: paho.MQTT_ERR_NO_CONN)
+        assert ear.connection.publish("x", b"") is False
+        ear.connection.stop()
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A password file."""
+    file = tmp_path / "secret"
+    file.write_text("first", encoding="utf-8")
+    file.chmod(0o600)
+    return file
+
+
+def test_a_renewed_password_is_used_for_the_next_connection(secret: Path, listen: Callable[..., Ear]) -> None:
+    """Without a restart."""
+    asked: Queue[bytes] = Queue()
+    go_on: Queue[None] = Queue()
+
+    def hear_and_drop(client: Client) -> None:
+        asked.put(client.connect)
+        client.accept()
+        go_on.get(timeout=PATIENCE_S)
+
+    with FakeBroker([hear_and_drop]) as broker:
+        ear = listen(0, config=MqttConfig(HOST, broker.port, user="gw-1", password_file=str(secret)))
+        assert asked.get(timeout=PATIENCE_S).endswith(b"\x00\x05first")
+        secret.write_text("second", encoding="utf-8")
+        go_on.put(None)
+        assert asked.get(timeout=PATIENCE_S).endswith(b"\x00\x06second")
+        go_on.put(None)
+        ear.connection.stop()
+
+
+def test_a_password_that_is_gone_is_waited_for(secret: Path) -> None:
+    """Like for a broker: whoever renews a file may remove it first."""
+    with FakeBroker([accept]) as broker, caplog_of("base.mqtt") as messages:
+        config = MqttConfig(HOST, broker.port, user="gw-1", password_file=str(secret))
+        ear = Ear(config)
+        secret.unlink()
+        ear.connection.start()
+        try:
+            assert f"{secret}:1:1: found no readable file" in messages.get(timeout=PATIENCE_S)
+            secret.touch(0o600)
+            assert ear.next() == Heard("connected")
+        finally:
+            ear.connection.stop()
+        assert not ear.connection._thread.is_alive()
+
+
+@pytest.mark.slow
+def test_a_renewed_certificate_is_used_for_the_next_connection(tls_broker: Mosquitto, pki: Pki, tmp_path: Path) -> None:
+    """Even where it was half written in between."""
+    sound = pki.tls()
+    certificate = tmp_path / "gw.crt"
+    shutil.copy(sound.certificate, certificate)
+    tls = TlsConfig(sound.ca, str(certificate), sound.key)
+    with caplog_of("base.mqtt") as messages:
+        ear = Ear(MqttConfig(HOST, tls_broker.port, tls=tls))
+        certificate.write_text("-----BEGIN", encoding="utf-8")
+        ear.connection.start()
+        try:
+            assert "gw.crt:1:1: found a certificate that does not load" in messages.get(timeout=PATIENCE_S)
+            shutil.copy(sound.certificate, certificate)
+            assert ear.next() == Heard("connected")
+        finally:
+            ear.connection.stop()
+
+
+def test_a_key_with_a_passphrase_is_refused(pki: Pki, tmp_path: Path) -> None:
+    """Nobody sits at the terminal where OpenSSL would ask for it."""
+    key = tmp_path / "locked.key"
+    pki._openssl("ec", "-in", pki["gw-1.key"], "-aes256", "-passout", "pass:secret", "-out", str(key))
+    with pytest.raises(ConfigError, match="the key without a passphrase"):
+        mqtt.read_credentials(MqttConfig(HOST, tls=TlsConfig(pki["ca.crt"], pki["gw-1.crt"], str(key))))
+
+
+def test_a_fault_of_ours_costs_one_try(
+    listen: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its trace, and the thread goes on."""
+    fresh = Connection._fresh_client
+    faults = [RuntimeError("a fault of ours"), KeyError()]
+
+    def stumble(connection: Connection) -> paho.Client:
+        if faults:
+            raise faults.pop(0)
+        return fresh(connection)
+
+    monkeypatch.setattr(Connection, "_fresh_client", stumble)
+    with FakeBroker([accept]) as broker:
+        ear = listen(broker.port)
+        assert ear.next() == Heard("connected")
+        ear.connection.stop()
+        assert not ear.connection._thread.is_alive()
+    traces = [record.message for record in caplog.records if record.exc_info]
+    assert len(traces) == 2
+    assert "internal error in the connection of" in traces[0]
+
+
+def test_it_stops_between_two_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it would wait for the next try."""
+    failed: Queue[None] = Queue()
+
+    def stumble(_: Connection) -> paho.Client:
+        failed.put(None)
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Connection, "_fresh_client", stumble)
+    ear = Ear(MqttConfig(HOST, 1), chance=lambda: 1000.0)
+    ear.connection.start()
+    failed.get(timeout=PATIENCE_S)
+    ear.connection.stop()
+    assert not ear.connection._thread.is_alive()
+
+
+def test_auto_waits_short_for_a_broker_that_may_not_know_mqtt_5(
+    listen: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is silent, and asked in 3.1.1 soon; one that has accepted MQTT 5 before may take its time."""
+    monkeypatch.setattr(mqtt, "FIRST_MQTT_5_TIMEOUT_S", 0.2)
+    with FakeBroker([keep_silent, accept]) as broker:
+        ear = listen(broker.port)
+        assert ear.next() == Heard("connected")
+        assert [broker.levels.get(timeout=PATIENCE_S) for _ in range(2)] == [5, 4]
+        ear.connection.stop()
+
+    def accept_late(client: Client) -> None:
+        assert not threading.Event().wait(0.6)
+        client.accept()
+        client.wait_until_gone()
+
+    with FakeBroker([accept_and_drop, accept_late]) as broker:
+        ear = listen(broker.port)
+        assert [ear.next().what for _ in range(3)] == ["connected", "lost", "connected"]
+        assert [broker.levels.get(timeout=PATIENCE_S) for _ in range(2)] == [5, 5]
+        ear.connection.stop()
+
+
+def test_subscriptions_may_take_longer_than_the_first_answer(
+    listen: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that has taken an MQTT 5 CONNECT speaks it."""
+    monkeypatch.setattr(mqtt, "FIRST_MQTT_5_TIMEOUT_S", 0.2)
+
+    def grant_late(client: Client) -> None:
+        client.accept()
+        assert not threading.Event().wait(0.6)
+        client.grant()
+        client.wait_until_gone()
+
+    with FakeBroker([grant_late]) as broker:
+        ear = listen(broker.port, subscriptions=["x"])
+        assert ear.next() == Heard("connected")
+        assert broker.levels.qsize() == 1
+        ear.connection.stop()
 
 
 def test_a_host_that_does_not_exist_is_tried_again(listen: Callable[..., Ear]) -> None:

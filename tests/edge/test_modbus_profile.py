@@ -48,7 +48,7 @@ def test_case(folder: Path) -> None:
         return
     decoded = [
         {"quantity": r.quantity, "channel": r.channel, "value": r.value, "unit": r.unit}
-        for r in profiles.decode_dump(model, registers)
+        for r in profiles.decode_dump(model, registers).readings
     ]
     assert decoded == json.loads(expected.read_text())
 

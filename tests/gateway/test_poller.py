@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import PermanentError, TransientError
-from edge.interface import Measured
+from edge.interface import Measured, Place
 from gateway import clock
 from gateway.clock import Clock
 from gateway.poller import Poller
@@ -40,6 +40,8 @@ class FakeBus:
     is_closed: bool = False
     id: str = "cellar"
     devices: tuple[Device, ...] = (Device("good"), Device("bad"))
+
+    place = Place("serial", "/dev/null")
 
     def open(self) -> Bus:
         """Open the bus."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -212,3 +212,24 @@ def test_a_confirm_that_is_none_changes_nothing(payload: bytes, tmp_path: Path) 
             assert bench.uplink.in_flight == 1
 
     asyncio.run(play())
+
+
+def test_a_sender_that_is_woken_and_cancelled_at_once_ends() -> None:
+    """As at every stop without a broker: the last seal wakes it in the moment in which the agent ends it."""
+
+    async def story() -> None:
+        spool = cast("SpoolThread", None)  # without a connection it asks for nothing
+        sender = Sender(spool, Uplink(window=1, timeout_s=1.0), lambda _payload: False)
+        task = asyncio.create_task(sender.run())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        sender.wake()
+        await asyncio.sleep(0)
+        sender.wake()
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5.0)
+        task.cancel()
+        assert done
+        assert task.cancelled()
+
+    asyncio.run(story())

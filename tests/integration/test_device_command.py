@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tty
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,9 @@ from chain import Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 
 
 def _device(*command: str) -> subprocess.CompletedProcess[str]:
@@ -63,9 +64,21 @@ def test_reading_a_device_is_right_to_the_digit(device_id: str, meters: Field) -
 def test_reading_shows_quantities_with_units(meters: Field) -> None:
     """A person reads names, values and units."""
     done = _device("read", "eastron/sdm630", "--tcp", meters.where["town-hall"], "--unit", "1")
-    rows = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()}
+    rows = {line.split()[0]: line.split()[2:] for line in done.stdout.splitlines()}
     assert len(rows) == 16
-    assert (rows["voltage/L1"], rows["active_power"], rows["active_energy_import"]) == ("V", "W", "kWh")
+    assert rows["voltage/L1"] == ["V", "Voltage"]
+    assert (rows["active_power"][0], rows["active_energy_import"][0]) == ("W", "kWh")
+
+
+def test_people_read_their_own_language(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Labels and what stands around them; names, units and errors are the same everywhere."""
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    assert "CO2-Konzentration im Raum" in _device("show", "senseair/s8").stdout
+    assert "(Treiber modbus, Messung " in _device("show", "senseair/s8").stdout
+    assert "zähler" in _device("profiles").stdout.lower()
+    done = _decode({str(address): 0 for address in range(400)} | NAN, tmp_path)
+    assert done.stdout.splitlines()[0].split() == ["voltage/L1", "kein", "Wert", "Spannung"]
+    assert "no profile 'x'" in _device("show", "x").stderr
 
 
 def test_a_unit_that_nobody_has_is_said(meters: Field) -> None:
@@ -106,7 +119,9 @@ def test_a_senseair_sensor_answers_the_address_that_any_answers() -> None:
 
 
 WRONG = [
-    (["read", "eastron/sdm631", "--tcp", "127.0.0.1"], "no profile 'eastron/sdm631'"),
+    (["read", "eastron/sdm631", "--tcp", "127.0.0.1"], "no profile 'eastron/sdm631'; perhaps eastron/sdm630"),
+    (["show", "sdm630"], "no profile 'sdm630'; perhaps eastron/sdm630"),
+    (["decode", "xyz", "--registers", "dump.json"], "no profile 'xyz'; `messnetz device profiles` lists all"),
     (["read", "eastron/sdm630"], "one of --tcp HOST:PORT"),
     (["read", "eastron/sdm630", "--tcp", "a b"], "not HOST or HOST:PORT"),
     (["read", "eastron/sdm630", "--tcp", "h", "--unit", "300"], "300"),
@@ -155,3 +170,91 @@ def test_a_dump_is_decoded(tmp_path: Path) -> None:
     done = _device("decode", "eastron/sdm630", "--registers", str(file), "--json")
     first = json.loads(done.stdout)["readings"][0]
     assert first == {"quantity": "voltage", "channel": "L1", "value": 230.2, "unit": "V"}
+
+
+def _decode(dump: dict[str, int], tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    file = tmp_path / "dump.json"
+    file.write_text(json.dumps(dump))
+    return _device("decode", "eastron/sdm630", "--registers", str(file), *options)
+
+
+def test_a_part_of_a_dump_is_decoded_in_part(tmp_path: Path) -> None:
+    """What it lacks registers for is named on stderr, and as `missing`; half a float is none."""
+    done = _decode({"52": 0x4366, "53": 0, "0": 0x4366}, tmp_path, "--json")
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)
+    assert [(r["quantity"], r["value"]) for r in answer["readings"]] == [("active_power", 230.0)]
+    assert len(answer["missing"]) == 15
+    assert "voltage/L1" in answer["missing"]
+    assert "active_power" not in answer["missing"]
+    assert f"{tmp_path}/dump.json: no voltage/L1, for it lacks registers 0 to 1\n" in done.stderr
+
+
+def test_a_dump_of_nothing_that_the_profile_knows_is_exit_2(tmp_path: Path) -> None:
+    """Said in one sentence, with a register that would help."""
+    done = _decode({"1000": 1}, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "dump.json:1:1: found no registers 0 to 1" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+NAN = {"0": 0x7FC0, "1": 0}
+
+
+def test_a_quantity_without_a_value_is_said(tmp_path: Path) -> None:
+    """To a person in its place, to a program by name: who wires a phase must see that nobody measures it."""
+    dump = {str(address): 0 for address in range(400)} | NAN
+    done = _decode(dump, tmp_path)
+    assert done.stdout.splitlines()[0].split() == ["voltage/L1", "no", "value", "Voltage"]
+    answer = json.loads(_decode(dump, tmp_path, "--json").stdout)
+    assert (answer["without_value"], answer["missing"]) == (["voltage/L1"], [])
+
+
+def test_a_dump_of_nothing_but_no_values_is_exit_2(tmp_path: Path) -> None:
+    """A meter that measures nothing is not read rightly."""
+    done = _decode({str(address): 0x7FC0 for address in range(400)}, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "found no value in any register of the profile" in done.stderr
+
+
+def test_the_example_in_the_help_works_as_it_is_shown(tmp_path: Path) -> None:
+    """Whoever copies it sees a reading."""
+    lines = _device("decode", "--help").stdout.partition("Example:\n")[2]
+    assert "messnetz device decode" in lines
+    messnetz = tmp_path / "messnetz"
+    messnetz.write_text(f'#!/bin/sh\nexec {sys.executable} -m messnetz "$@"\n')
+    messnetz.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-e"], input=lines, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:3] == ["active_power", "230.0", "W"]
+
+
+def test_a_reading_without_a_value_is_shown() -> None:
+    """As a meter on the line sends it: a NaN, which no store could hold."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+
+    def answer() -> None:
+        asked = b""
+        while len(asked) < 8:
+            asked += os.read(ours, 8 - len(asked))
+        os.write(ours, bytes.fromhex("FE 04 02 00 00 AD 24"))
+
+    Thread(target=answer, daemon=True).start()
+    done = _device("read", "senseair/s8", "--serial", os.ttyname(theirs), "--unit", "254", "--json")
+    assert done.returncode == 0, done.stderr
+    answer_ = json.loads(done.stdout)
+    assert (answer_["readings"], answer_["without_value"]) == ([], ["co2_indoor"])
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_line_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    """Cause and remedy, exit 1."""
+    done = _device("read", "eastron/sdm630", "--serial", str(tmp_path / "ttyUSB0"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{tmp_path}/ttyUSB0: no such port; check that the adapter is plugged in")

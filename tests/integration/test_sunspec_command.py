@@ -76,9 +76,9 @@ def test_a_person_reads_identity_and_readings() -> None:
         ["model", "Smart", "Meter", "63A"],
         ["version", "1.4"],
         ["serial_number", "16420123"],
-        ["voltage/L1", "231.4", "V"],
-        ["current/L1", "4.35", "A"],
-        ["active_power", "1003.0", "W"],
+        ["voltage/L1", "231.4", "V", "Voltage"],
+        ["current/L1", "4.35", "A", "Current"],
+        ["active_power", "1003.0", "W", "Active", "power"],
     ]
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from base.mqtt import Connection, Handlers, MqttConfig
+from base import mqtt
+from base.mqtt import Connection, Handlers, MqttConfig, Will
 from simulator import broker
 from simulator.processes import DemoError
 
@@ -28,7 +29,7 @@ BROKERS = pytest.mark.parametrize(
 )
 
 
-def echo(port: int) -> bytes:
+def echo(port: int, will: Will | None = None) -> bytes:
     """Send a message to ourselves, by the connection that agents and collectors use."""
     connected: queue.Queue[None] = queue.Queue()
     messages: queue.Queue[bytes] = queue.Queue()
@@ -37,7 +38,7 @@ def echo(port: int) -> bytes:
         disconnected=lambda _reason: None,
         message=lambda _topic, payload, _retained: messages.put(payload),
     )
-    connection = Connection(MqttConfig("127.0.0.1", port), "echo", handlers, subscriptions=["echo/+"])
+    connection = Connection(MqttConfig("127.0.0.1", port), "echo", handlers, subscriptions=["echo/+"], will=will)
     connection.start()
     try:
         connected.get(timeout=DEADLINE_S)
@@ -56,6 +57,18 @@ def test_a_broker_carries_messages_and_ends(kind: broker.Kind, tmp_path: Path) -
         async with broker.serve(kind, tmp_path) as (process, port):
             assert await asyncio.to_thread(echo, port) == b"hello"
             await process.stop(DEADLINE_S)
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+def test_auto_finds_the_version_of_amqtt_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing at all to an MQTT 5 CONNECT with a Last Will, as every agent sends it."""
+    monkeypatch.setattr(mqtt, "CONNECT_TIMEOUT_S", 10 * DEADLINE_S)  # waiting it out is no way
+
+    async def story() -> None:
+        async with broker.serve("amqtt", tmp_path) as (_, port):
+            assert await asyncio.to_thread(echo, port, Will("will", b"gone")) == b"hello"
 
     asyncio.run(story())
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,10 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator import broker
+from simulator import broker, stores
+from simulator.demo import Demo, Interrupts
+from simulator.demo import run_demo as run_demo_here
+from simulator.processes import UnstartedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from simulator.progress import Progress
 
     from servers import Influx1, Influx2
 
@@ -161,6 +167,61 @@ def test_a_demo_interrupted_before_it_runs_leaves_nothing_behind(tmp_path: Path)
 
 
 @pytest.mark.slow
+@BROKERS
+def test_a_demo_that_is_killed_leaves_nothing_running(kind: str, tmp_path: Path) -> None:
+    """The kernel ends its processes for it; the broker too, whoever started it."""
+    with started("--keep", str(tmp_path / "kept"), "--broker", kind) as demo:
+        port = re.search(r"broker: .*:(\d+)", read_until(demo, AT_WORK))
+        assert port is not None
+        demo.kill()
+        deadline = time.monotonic() + DEADLINE_S
+        while is_served(int(port[1])) or processes_of(tmp_path / "kept"):
+            assert time.monotonic() < deadline, processes_of(tmp_path / "kept")
+            time.sleep(0.05)
+
+
+def is_served(port: int) -> bool:
+    """Whether somebody answers on a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_demo_interrupted_so_soon_that_its_agent_did_not_listen_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends as one that was interrupted before it ran; one that was not interrupted names the agent."""
+
+    class Silent:
+        live = False
+
+        def say(self, text: str) -> None:
+            """Say nothing."""
+
+        async def show(self, progress: Progress) -> None:
+            """Show nothing."""
+
+    async def at_once(_demo: Demo, interrupts: Interrupts, *_: object) -> None:
+        if is_interrupted:
+            interrupts.ended.set()
+
+    async def unstarted(*_: object) -> None:
+        raise UnstartedError("the agent was ended before it had started properly")
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(Demo, "_watch", at_once)
+    monkeypatch.setattr(Demo, "_finish", unstarted)
+    monkeypatch.setattr(Demo, "_check", nothing)
+    demo = Demo(tmp_path, broker.choose(None), stores.parse("embedded"), None, Silent())
+    is_interrupted = True
+    assert run_demo_here(demo) is None
+    is_interrupted = False
+    with pytest.raises(UnstartedError):
+        run_demo_here(demo)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("victim", "name"), [("gateway run", "agent"), ("cloud run", "collector"), ("mosquitto.conf", "broker")]
 )
@@ -213,11 +274,24 @@ def test_on_a_terminal_the_demo_is_a_picture_and_ends_with_its_account() -> None
         ("--seconds", "0"),
         ("--keep", "."),
         ("--keep", "/" + "x" * 99),
+        ("--keep", "/proc/x"),
+        ("--keep", "/dev/null/x"),
+        ("--svg", "/nope/x.svg"),
     ],
-    ids=["store", "broker", "seconds", "a directory that is not empty", "a path too long for a socket"],
+    ids=[
+        "store",
+        "broker",
+        "seconds",
+        "a directory that is not empty",
+        "a path too long for a socket",
+        "a directory that cannot be made",
+        "a directory in a file",
+        "a picture in no directory",
+    ],
 )
 def test_options_that_are_wrong_are_refused(options: tuple[str, str]) -> None:
     """Exit code 2, before anything is started."""
     demo = run_demo(*options)
     assert demo.returncode == 2
     assert options[0] in demo.stderr
+    assert "internal error" not in demo.stderr

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator import processes
-from simulator.processes import DemoError, Process
+from simulator.processes import DemoError, Process, UnstartedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,5 +165,17 @@ def test_a_command_that_fails_while_it_is_read_is_an_error(tmp_path: Path, monke
             assert await anext(lines) == b"one\n"
             with pytest.raises(DemoError, match="`messnetz cloud export` ended with exit code 1"):
                 await anext(lines)
+
+    asyncio.run(story())
+
+
+def test_a_process_that_did_not_listen_to_sigterm_yet_is_told_apart(tmp_path: Path) -> None:
+    """It had not started properly: no fault of its own."""
+
+    async def story() -> None:
+        async with Process("agent", python(SAYS_READY), tmp_path / "log") as process:
+            await until_ready(process)
+            with pytest.raises(UnstartedError, match="the agent was ended before it had started properly\n    ready"):
+                await process.stop(DEADLINE_S)
 
     asyncio.run(story())

@@ -114,6 +114,7 @@ class SunSpecDevice:
             Limits(self.half.max_registers, WHOLE_BLOCK),
             identity=_identity(found.common, code),
             landmarks={(code, block.address): block.model, (code, block.address + 1): block.length},
+            lists_all=True,  # a model of three phases serves devices of one, too
         )
 
 
