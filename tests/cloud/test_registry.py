@@ -73,6 +73,7 @@ def test_a_city_is_written_and_loaded(tmp_path: Path) -> None:
     assert placement.slots["active_power", ""].good.tag("device") == f"device-{CITY - 1}"
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_city_is_named_by_line_and_column(tmp_path: Path) -> None:
     """Where JSON only says that something is wrong, too."""
     file = tmp_path / "registry.yaml"

@@ -66,7 +66,7 @@ def test_bus_mates_are_not_parked_with_it() -> None:
     assert parking.is_due("b")
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.integers(1, 30), st.floats(0.05, 30))
 def test_all_probes_together_take_a_small_share_of_the_bus(devices: int, cost_s: float) -> None:
     """However many devices are dead and however long the bus waits for each, once they are all parked."""
