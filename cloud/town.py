@@ -163,9 +163,9 @@ def write_registry(directory: Path, output: Path, *, force: bool = False, today:
         sites = history.keep_sites(before, town.site_table, entries)
     else:
         entries, sites = history.first(town.placed), town.site_table
-    registry = RegistryFile(format=1, town=town.file.name, sites=sites, entries=entries)
-    registry_file.write(registry, output)
-    return registry
+    built = RegistryFile(format=1, town=town.file.name, sites=sites, entries=entries)
+    registry_file.write(built, output)
+    return built
 
 
 def _check_lost(lost: tuple[int, int], output: Path, *, force: bool) -> None:

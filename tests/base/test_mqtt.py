@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import paho.mqtt.client as paho
 import pytest
+from lacking import lacking
 
 from base import mqtt
 from base.errors import ConfigError
@@ -308,7 +309,7 @@ class Pki:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """Certificates for a broker and a gateway."""
     if shutil.which("openssl") is None:
-        pytest.skip("no openssl here: apt-get install openssl")
+        lacking("no openssl here: apt-get install openssl")
     return Pki(tmp_path_factory.mktemp("pki"))
 
 

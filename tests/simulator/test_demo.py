@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lacking import lacking
 
 from simulator import broker, stores
 from simulator.demo import Demo, Interrupts
@@ -228,7 +229,7 @@ def test_a_demo_interrupted_so_soon_that_its_agent_did_not_listen_is_no_failure(
 def test_a_part_that_dies_fails_the_demo_by_name(victim: str, name: str, tmp_path: Path) -> None:
     """Exit code 1 and a sentence, not a hang and not a trace; the other parts are ended."""
     if name == "broker" and broker.find_mosquitto() is None:
-        pytest.skip("no mosquitto: apt install mosquitto")
+        lacking("no mosquitto here: apt-get install mosquitto")
     with started("--keep", str(tmp_path / "kept")) as demo:
         read_until(demo, AT_WORK)
         (pid,) = [pid for pid, command in processes_of(tmp_path / "kept").items() if victim in command]
