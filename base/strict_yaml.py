@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_FILE_BYTES = 1 << 20
-MAX_NODES = 200_000  # aliases multiply nodes; this bounds what a YAML bomb can cost
+MAX_NODES = 60_000  # aliases multiply nodes; this bounds what a YAML bomb can cost
 MAX_DEPTH = 50
 _TOO_DEEP = (f"nesting of over {MAX_DEPTH} levels", "flat settings")
 

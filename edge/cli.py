@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from base.errors import ConfigError, Position
+from base.errors import ConfigError, PermanentError, Position
 from base.messages import Text
 from edge import parameters
 from edge.modbus import profile as profiles
@@ -169,10 +169,10 @@ def read(  # noqa: PLR0913 - one parameter per option
 
 
 def _endpoint(tcp: str | None, rtu_over_tcp: str | None) -> Endpoint:
-    text = tcp or rtu_over_tcp or ""
+    option, text = ("--tcp", tcp) if tcp is not None else ("--rtu-over-tcp", rtu_over_tcp or "")
     endpoint = parse_endpoint(text, is_rtu=tcp is None)
     if endpoint is None:
-        raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT", param_hint="--tcp" if tcp else "--rtu-over-tcp")
+        raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT", param_hint=option)
     return endpoint
 
 
@@ -228,12 +228,13 @@ def decode(*, profile: str, registers: Path, given: Sequence[str], as_json: bool
     loaded = profiles.load(profile)
     model = profiles.compile_model(loaded, _parameter_values(given, loaded))
     words = _read_dump(registers, loaded.modbus.function_code)
-    decoded = profiles.decode_dump(model, words)
-    if not decoded.readings:
-        name, lacks = next(iter(decoded.missing.items()), ("", ""))
-        found = f"no {lacks}, nor those of any other reading" if name else "no value in any register of the profile"
-        expected = f"such as {name} needs" if name else "the registers of a device that measures"
-        raise ConfigError(Position(registers), found, expected)
+    try:
+        decoded = profiles.decode_dump(model, words)
+    except PermanentError as error:
+        raise ConfigError(Position(registers), str(error), "a dump of such a device") from error
+    if decoded.missing and not decoded.readings and not decoded.without_value:
+        name, lacks = next(iter(decoded.missing.items()))
+        raise ConfigError(Position(registers), f"no {lacks}, nor those of any other reading", f"such as {name} needs")
     for name, lacks in decoded.missing.items():
         click.echo(f"{registers}: no {name}, for it lacks {lacks}", err=True)
     about = {"profile": profile, "missing": list(decoded.missing)}
@@ -243,12 +244,12 @@ def decode(*, profile: str, registers: Path, given: Sequence[str], as_json: bool
 def _read_dump(file: Path, function_code: int) -> dict[tuple[int, int], int]:
     expected = 'a JSON object, register address -> 16-bit word, such as {"0x0034": 17254}'
     try:
-        dump = json.loads(file.read_text(encoding="utf-8"))
+        dump = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(Position(file), f"no readable file ({error.strerror})", expected) from error
     except json.JSONDecodeError as error:
         raise ConfigError(Position(file, error.lineno, error.colno), f"no JSON ({error.msg})", expected) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, or a number of thousands of digits
         raise ConfigError(Position(file), "no JSON", expected) from error
     if not isinstance(dump, dict):
         raise ConfigError(Position(file), "no object", expected)
@@ -260,7 +261,10 @@ def _read_dump(file: Path, function_code: int) -> dict[tuple[int, int], int]:
             raise ConfigError(Position(file), f"the address {key!r}", "0 to 65535, decimal or 0x...")
         if not isinstance(word, int) or isinstance(word, bool) or not 0 <= word < 65536:
             raise ConfigError(Position(file), f"{word!r} in register {key}", "a word from 0 to 65535")
-        words[int(match["code"] or function_code), address] = word
+        where = int(match["code"] or function_code), address
+        if where in words:
+            raise ConfigError(Position(file), f"register {address} a second time", "each register once")
+        words[where] = word
     return words
 
 

@@ -38,6 +38,6 @@ def _value(name: str, value: float | None, parameter: Parameter) -> float:
             what = f"{parameter.label.en}, in {parameter.unit}" if parameter.unit else parameter.label.en
             raise ParameterError(name, f"no parameter {name!r}", f"a number ({what})")
         return parameter.default
-    if not parameter.minimum <= value <= parameter.maximum:
-        raise ParameterError(name, f"{value:g}", f"{parameter.minimum:g} to {parameter.maximum:g}")
+    if not parameter.fits(value):
+        raise ParameterError(name, f"{value:g}", parameter.expected())
     return value

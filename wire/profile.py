@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -65,6 +65,21 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Required in the device's entry where there is none."""
     minimum: float
     maximum: float
+    type: Literal["number", "whole"] = "number"
+    choices: list[float] = []
+    """The only values that it may have, where these are few."""
+
+    def fits(self, value: float) -> bool:
+        """Whether a value is one that the parameter may have."""
+        in_type = self.type == "number" or float(value).is_integer()
+        return self.minimum <= value <= self.maximum and in_type and (not self.choices or value in self.choices)
+
+    def expected(self) -> str:
+        """Say in words which values fit."""
+        if self.choices:
+            return " or ".join(f"{choice:g}" for choice in self.choices)
+        kind = "a whole number" if self.type == "whole" else "a number"
+        return f"{kind}, {self.minimum:g} to {self.maximum:g}"
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +142,7 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
         joined = ".".join(value for _, value in parts.parts())
         if joined != channel:
             raise document.error(("channels", channel), f"the parts of {joined!r}", f"parts that join to {channel!r}")
+    _check_parameters(document, profile)
     seen: set[str] = set()
     for index, reading in enumerate(profile.readings):
         quantity, _, channel = reading.partition("/")
@@ -140,3 +156,11 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
         if reading in seen:
             raise document.error(at, f"{reading!r} a second time", "each reading once")
         seen.add(reading)
+
+
+def _check_parameters(document: strict_yaml.Document, profile: Profile) -> None:
+    for name, parameter in profile.parameters.items():
+        if parameter.minimum > parameter.maximum:
+            raise document.error(("parameters", name), f"{parameter.minimum:g} to {parameter.maximum:g}", "low to high")
+        if parameter.default is not None and not parameter.fits(float(parameter.default)):
+            raise document.error(("parameters", name, "default"), f"{parameter.default:g}", parameter.expected())

@@ -97,6 +97,8 @@ class ModbusDriver:
                 raise document.error((*at, "parameters", error.name), error.found, error.expected) from error
             model = profiles.compile_model(profile, values)
             interval_s = device.interval_s or profile.interval_s
+            if config.serial is not None:
+                _check_settings(document, at, config, targets[0] if targets else None, model.half.settings)
             targets.append(ModbusTarget(device.id, device.unit, interval_s, model))
         return targets
 
@@ -115,11 +117,29 @@ class ModbusDriver:
                 if getattr(config, setting) is not None:
                     raise document.error((*path, setting), f"{setting!r} beside {key!r}", "it with 'serial' only")
             return endpoint
+        if not address.strip() or "\0" in address or "://" in address:
+            raise document.error((*path, key), repr(address), "a serial port, such as /dev/serial/by-id/...")
         usual = first.model.half.settings
         settings = SerialSettings(
             config.baud_rate or usual.baud_rate, config.parity or usual.parity, config.stop_bits or usual.stop_bits
         )
         return SerialLine(address, settings)
+
+
+def _check_settings(
+    document: Document, at: Path_, config: ModbusBusConfig, first: ModbusTarget | None, usual: SerialSettings
+) -> None:
+    """Refuse a line whose devices are set differently from the factory while the file does not say which it is."""
+    if first is None:
+        return
+    for key in ("baud_rate", "parity", "stop_bits"):
+        others, own = getattr(first.model.half.settings, key), getattr(usual, key)
+        if getattr(config, key) is None and others != own:
+            raise document.error(
+                (*at, "profile"),
+                f"a model that leaves the factory with {key} {own}, where {first.id!r} has {others}",
+                f"'{key}' on the bus, as all its devices are set",
+            )
 
 
 DRIVER = ModbusDriver()

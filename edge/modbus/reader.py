@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ILLEGAL_DATA_ADDRESS = 2
+ASK_ALL_AGAIN_S = 3600.0
+"""What a device refused is asked for again after an hour: it may have been starting, or been updated."""
 SEARCH_AGAIN_S = 60.0
 """A search that found nothing may have cost a hundred requests: not with every poll."""
 
@@ -36,6 +39,7 @@ class DeviceReader:
         self._turnaround_s = compiled.half.turnaround_s
         self._clock = clock
         self._search_at_s = 0.0
+        self._ask_all_at_s = math.inf
         self._model: Model | None = None
         self._requests: list[Request] = []
 
@@ -106,6 +110,8 @@ class DeviceReader:
 
     async def _collect(self, transport: Transport, model: Model) -> tuple[dict[tuple[int, int], int], float]:
         """Read all that the device accepts; returns it with the time of the first question that was answered."""
+        if self._clock() >= self._ask_all_at_s:  # what it refused while it started, say, it may have by now
+            self._requests, self._ask_all_at_s = model.requests(), math.inf
         registers: dict[tuple[int, int], int] = {}
         at_s: float | None = None
         refusals: list[RefusedError] = []
@@ -118,6 +124,7 @@ class DeviceReader:
             if not accepted and not model.landmarks:
                 raise refusals[0]  # another model, or none: nothing to learn from it
             self._requests = accepted
+            self._ask_all_at_s = self._clock() + ASK_ALL_AGAIN_S
         return registers, transport.asked_at_s if at_s is None else at_s
 
     async def _read(
@@ -145,7 +152,7 @@ class DeviceReader:
     def _halves(self, model: Model, request: Request) -> list[Request]:
         spans = [span for span in model.spans() if span.is_within(request)]
         if len(spans) == 1:
-            logger.warning("device %s does not have %s; it is read without from now on", self.name, spans[0])
+            logger.warning("device %s does not have %s; it is read without for an hour", self.name, spans[0])
             return []
         middle = len(spans) // 2
         return [enclosing(spans[:middle]), enclosing(spans[middle:])]

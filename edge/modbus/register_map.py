@@ -59,6 +59,8 @@ class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     offset: float = 0.0
     no_value: list[Annotated[int, msgspec.Meta(ge=0)]] = []
     """Bit patterns that mean that there is no value, as unsigned numbers."""
+    no_value_high: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    """A most significant word that means that there is no value, whatever follows it."""
 
 
 class Computed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +169,12 @@ def _check_register(document: Document, at: Path_, profile: RegisterProfile, reg
         raise document.error((*at, "bits"), str(register.bits), f"[first, last] within a {register.type}")
     if register.scale == 0:
         raise document.error((*at, "scale"), "0", "a factor that leaves something of the value")
+    too_wide = [pattern for pattern in register.no_value if pattern >= 1 << 16 * count]
+    if too_wide:
+        raise document.error((*at, "no_value"), hex(too_wide[0]), f"a pattern of {16 * count} bits")
+    divisor = profile.parameters.get(register.divide_by or "")
+    if divisor is not None and divisor.minimum <= 0 <= divisor.maximum:
+        raise document.error((*at, "divide_by"), f"{register.divide_by!r}, which may be 0", "bounds without 0")
     for key, parameter in (("multiply_by", register.multiply_by), ("divide_by", register.divide_by)):
         if parameter is not None and parameter not in profile.parameters:
             raise document.error((*at, key), repr(parameter), "a parameter declared under 'parameters'")
@@ -181,6 +189,7 @@ def _field(name: str, register: Register, half: RegisterHalf, parameters: Mappin
         word_order=register.word_order or half.word_order,
         byte_order=register.byte_order or half.byte_order,
         no_value=register.no_value,
+        no_value_high=register.no_value_high,
     )
     extract = bit_field(register.bits[0], register.bits[1]) if register.bits else None
     factor = parameters[register.multiply_by] if register.multiply_by else 1.0

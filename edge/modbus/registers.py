@@ -50,25 +50,34 @@ def octets(words: Words, *, word_order: Order = "big", byte_order: Order = "big"
 
 
 def number(
-    kind: Type, *, word_order: Order = "big", byte_order: Order = "big", no_value: Collection[int] = ()
+    kind: Type,
+    *,
+    word_order: Order = "big",
+    byte_order: Order = "big",
+    no_value: Collection[int] = (),
+    no_value_high: int | None = None,
 ) -> Callable[[Words], float | None]:
     """Build the function that turns a value's registers into a number, or None where they hold no value.
 
     No value is NaN, infinity, and whatever the profile lists in `no_value`: the bit pattern, read as an unsigned
-    number. A float32 that is no whole number becomes the shortest decimal that is the same float32: what the
-    maker's firmware meant, and what its display shows, not 230.10000610351562.
+    number; or any pattern whose most significant word is `no_value_high`. A float32 that is no whole number becomes
+    the shortest decimal that is the same float32: what the maker's firmware meant, and what its display shows, not
+    230.10000610351562.
     """
     floating = _FLOATS.get(kind)
     signed = kind.startswith("int")
     nothing = frozenset(no_value)
+    no_high = None if no_value_high is None else no_value_high.to_bytes(2, "big")
     pack = struct.Struct(f"{'>' if byte_order == 'big' else '<'}{width(kind)}H").pack
     is_reversed = word_order == "little"
-    if floating is _FLOAT32 and not is_reversed and not nothing:
+    if floating is _FLOAT32 and not is_reversed and not nothing and no_high is None:
         return _plain_float32(pack)
 
     def decode(words: Words) -> float | None:
         data = pack(*(reversed(words) if is_reversed else words))
         if nothing and int.from_bytes(data, "big") in nothing:
+            return None
+        if data[:2] == no_high:
             return None
         if floating is None:
             return int.from_bytes(data, "big", signed=signed)

@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import struct
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
+from pymodbus.exceptions import ModbusException, ModbusIOException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
+from pymodbus.pdu.register_message import ReadHoldingRegistersResponse
 
 from base.errors import PermanentError, TransientError
 from edge.modbus.config import Endpoint, SerialLine
@@ -137,7 +139,7 @@ class Transport:
             self._unanswered(unit, request)
             raise
         self._free_at_s = time.monotonic() + self._silence_s + turnaround_s
-        if isinstance(reply, ExceptionResponse):
+        if isinstance(reply, ExceptionResponse) and reply.function_code & 0x7F == request.function_code:
             raise self._refusal(unit, request, reply.exception_code)
         words = _content(reply, request)
         if words is None:
@@ -183,6 +185,13 @@ class Transport:
         return client
 
     def _make_client(self) -> _Client:
+        client = self._bare_client()
+        for strict in (_HoldingReply, _InputReply):
+            client.register(strict)
+        _drop_what_cannot_be_read(client)
+        return client
+
+    def _bare_client(self) -> _Client:
         # reconnect_delay 0 and retries 0: when to try again is not pymodbus' business
         if isinstance(self.line, Endpoint):
             return AsyncModbusTcpClient(
@@ -203,6 +212,36 @@ class Transport:
             retries=0,
             reconnect_delay=0,
         )
+
+
+class _HoldingReply(ReadHoldingRegistersResponse):
+    """A reply whose byte count must be that of whole registers, and of what came; pymodbus drops an odd byte."""
+
+    def decode(self, data: bytes) -> None:
+        """Read the registers. Raises: ModbusIOException for a count that does not fit."""
+        if data[0] % 2 or data[0] != len(data) - 1:
+            raise ModbusIOException(f"byte count {data[0]} before {len(data) - 1} bytes")
+        super().decode(data)
+
+
+class _InputReply(_HoldingReply):
+    """As `_HoldingReply`, for function code 4."""
+
+    function_code = 4
+
+
+def _drop_what_cannot_be_read(client: _Client) -> None:
+    """Treat a frame that pymodbus cannot decode as noise: left alone it ends the connection with a trace."""
+    ctx = client.ctx
+    decode = ctx.callback_data
+
+    def callback_data(data: bytes, addr: tuple[str, int] | None = None) -> int:
+        try:
+            return decode(data, addr)
+        except (ModbusException, struct.error, IndexError):
+            return len(data)
+
+    ctx.callback_data = callback_data  # type: ignore[method-assign] # pymodbus offers no other place
 
 
 def _silence_s(line: Line) -> float:

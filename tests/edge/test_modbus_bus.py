@@ -57,7 +57,7 @@ def test_a_sunspec_device_is_planned_without_a_question_to_it() -> None:
     device = "profile: sunspec/meter, site: school, unit: 2, parameters: {meter_number: 2}"
     plan = _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device))
     assert [target.interval_s for target in plan.devices] == [30, 10]
-    with pytest.raises(ConfigError, match="11; expected 1 to 10"):
+    with pytest.raises(ConfigError, match="11; expected a whole number, 1 to 10"):
         _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", device.replace(": 2}", ": 11}")))
 
 
@@ -77,6 +77,9 @@ BROKEN = [
     ("serial: /dev/ttyUSB0", "tcp: host\n  serial: /dev/x", (1, 3), "'tcp' and 'serial'", "one of"),
     ("  serial: /dev/ttyUSB0\n", "", (1, 3), "no line", "one of"),
     ("serial: /dev/ttyUSB0", "tcp: host\n  parity: N", (4, 11), "beside 'tcp'", "'serial' only"),
+    ("serial: /dev/ttyUSB0", "serial: ''", (3, 11), "''", "a serial port"),
+    ("serial: /dev/ttyUSB0", "serial: socket://1.2.3.4:5", (3, 11), "socket", "a serial port"),
+    ("janitza/b23", "schneider/iem3155", (6, 26), "'main' has 9600", "'baud_rate' on the bus"),
     ("driver: modbus", "driver: modbuzz", (2, 11), "'modbuzz'", "modbus"),
     ("unit: 2}", "unit: 1}", (6, 59), "which 'main' has", "of its own"),
     ("unit: 2}", "unit: 255}", (6, 59), "255", "254"),

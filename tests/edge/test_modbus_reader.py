@@ -122,6 +122,24 @@ def test_a_device_that_refuses_everything_is_another_model() -> None:
     assert _read(reader, device) == ALL | {"frequency": 100.0}
 
 
+def test_what_was_refused_is_asked_for_again_after_an_hour() -> None:
+    """A meter that was starting, or was updated, has it by then; nobody must restart the agent."""
+    now_s = [0.0]
+    profile = strict_yaml.parse(PROFILE.encode(), Path("meter.yaml")).convert(RegisterProfile)
+    reader = DeviceReader("meter", 1, profiles.compile_model(profile, {}), lambda: now_s[0])
+    device = Device(lacks={100})
+    assert _read(reader, device) == ALL
+    device.lacks = set()
+    now_s[0] = 3599.0
+    assert _read(reader, device) == ALL
+    now_s[0] = 3600.0
+    assert _read(reader, device) == ALL | {"frequency": 100.0}
+    now_s[0] = 1e6
+    device.asked.clear()
+    assert _read(reader, device) == ALL | {"frequency": 100.0}
+    assert device.asked == [Request(3, 0, 9), Request(3, 100, 1)]
+
+
 def test_another_refusal_is_an_error() -> None:
     """Only "illegal data address" is a reason to ask for less."""
     with pytest.raises(RefusedError):

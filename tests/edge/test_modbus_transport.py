@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rtu_line import Asked, Line, line, refusal, reply
+from rtu_line import Asked, Line, crc16, line, refusal, reply
 
 from base.errors import MessnetzError, TransientError
 from edge.modbus import transport as transports
@@ -125,6 +125,10 @@ def _corrupt(data: bytes) -> bytes:
     return data[:-3] + bytes([data[-3] ^ 0x01]) + data[-2:]
 
 
+def _framed(frame: bytes) -> bytes:
+    return frame + crc16(frame)
+
+
 MISBEHAVIOURS: dict[str, Callable[[Asked], bytes]] = {
     "silence": lambda _asked: b"",
     "a damaged checksum": lambda asked: _corrupt(asked.answer()),
@@ -134,6 +138,11 @@ MISBEHAVIOURS: dict[str, Callable[[Asked], bytes]] = {
     "fewer registers": lambda asked: asked.answer(count=asked.count - 1) if asked.count > 1 else b"",
     "more registers": lambda asked: asked.answer(count=asked.count + 1),
     "the request's echo": lambda asked: bytes([asked.unit, asked.function_code, 0, 0, 0, 1, 0, 0]),
+    "an exception to another function code": lambda asked: refusal(asked.unit, 7 - asked.function_code, 2),
+    "an odd number of bytes": lambda asked: _framed(
+        bytes([asked.unit, asked.function_code, 2 * asked.count + 1]) + bytes(2 * asked.count + 1)
+    ),
+    "more promised than there is": lambda asked: _framed(bytes([asked.unit, asked.function_code, 200]) + bytes(4)),
     "a reply without values": lambda asked: reply(asked.unit, asked.function_code, []),
 }
 
@@ -319,6 +328,26 @@ def test_a_late_modbus_tcp_reply_is_told_by_its_number() -> None:
             transport.close()
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("body", [bytes([0x81, 2]), bytes([3, 3, 3, 32, 9]), bytes([3, 200, 1, 2]), b"\x03", b"\x83"])
+def test_a_modbus_tcp_reply_that_fits_nothing_is_no_answer_and_no_trace(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Someone else's exception, an odd number of bytes, more promised than there is, half of it."""
+
+    def talk(data: bytes) -> bytes:
+        return data[:4] + (1 + len(body)).to_bytes(2, "big") + data[6:7] + body
+
+    async def play() -> None:
+        async with _tcp_server(talk) as port:
+            transport = Transport(Endpoint("127.0.0.1", port), 0.2)
+            with pytest.raises(NoAnswerError):
+                await transport.read(1, REQUEST)
+            transport.close()
+
+    asyncio.run(play())
+    assert "Traceback" not in caplog.text
 
 
 def test_a_port_that_is_none_is_said() -> None:

@@ -165,7 +165,7 @@ def test_a_broken_dump_is_exit_2(dump: str, error: str, tmp_path: Path) -> None:
 def test_a_dump_is_decoded(tmp_path: Path) -> None:
     """Addresses may be decimal or hexadecimal."""
     file = tmp_path / "dump.json"
-    words = {str(address): 0 for address in range(76)} | {"0x0000": 0x4366, "1": 0x3333}
+    words = {str(address): 0 for address in range(2, 76)} | {"0x0000": 0x4366, "1": 0x3333}
     file.write_text(json.dumps(words))
     done = _device("decode", "eastron/sdm630", "--registers", str(file), "--json")
     first = json.loads(done.stdout)["readings"][0]
@@ -210,11 +210,28 @@ def test_a_quantity_without_a_value_is_said(tmp_path: Path) -> None:
     assert (answer["without_value"], answer["missing"]) == (["voltage/L1"], [])
 
 
-def test_a_dump_of_nothing_but_no_values_is_exit_2(tmp_path: Path) -> None:
-    """A meter that measures nothing is not read rightly."""
+def test_a_dump_of_nothing_but_no_values_says_so(tmp_path: Path) -> None:
+    """As reading the device does: the registers are there, and hold nothing."""
     done = _decode({str(address): 0x7FC0 for address in range(400)}, tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "found no value in any register of the profile" in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(line.rstrip().endswith("no value") or "no value" in line for line in done.stdout.splitlines())
+    assert len(done.stdout.splitlines()) == 16
+
+
+def test_a_register_that_a_dump_names_twice_is_exit_2(tmp_path: Path) -> None:
+    """Which of the two is meant nobody can know."""
+    done = _decode({"52": 17254, "0x34": 1}, tmp_path)
+    assert done.returncode == 2
+    assert "register 52 a second time" in done.stderr
+
+
+def test_a_number_of_thousands_of_digits_is_exit_2(tmp_path: Path) -> None:
+    """Not an internal error."""
+    file = tmp_path / "dump.json"
+    file.write_text('{"52": ' + "1" * 5000 + "}")
+    done = _device("decode", "eastron/sdm630", "--registers", str(file))
+    assert done.returncode == 2
+    assert f"{file}:1:1: found no JSON" in done.stderr
 
 
 def test_the_example_in_the_help_works_as_it_is_shown(tmp_path: Path) -> None:
