@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEADLINE_S = 30.0
-BROKERS = pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            "mosquitto",
-            marks=pytest.mark.skipif(broker.find_mosquitto() is None, reason="no mosquitto: apt install mosquitto"),
-        ),
-        "amqtt",
-    ],
-)
 
 
 def echo(port: int, will: Will | None = None) -> bytes:
@@ -49,7 +39,6 @@ def echo(port: int, will: Will | None = None) -> bytes:
 
 
 @pytest.mark.slow
-@BROKERS
 def test_a_broker_carries_messages_and_ends(kind: broker.Kind, tmp_path: Path) -> None:
     """On a free port of loopback, by MQTT as the town speaks it; SIGTERM ends it with 0."""
 

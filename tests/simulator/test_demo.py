@@ -32,16 +32,6 @@ if TYPE_CHECKING:
 DEADLINE_S = 90.0
 DEMO = (sys.executable, "-m", "messnetz", "demo")
 AT_WORK = "made "
-BROKERS = pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            "mosquitto",
-            marks=pytest.mark.skipif(broker.find_mosquitto() is None, reason="no mosquitto: apt install mosquitto"),
-        ),
-        "amqtt",
-    ],
-)
 
 
 def run_demo(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -110,7 +100,6 @@ def check_clean(account: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@BROKERS
 def test_the_demo_loses_nothing_with_either_broker(kind: str, tmp_path: Path) -> None:
     """`--json` ends with the account alone on stdout; progress is on stderr, and nothing keeps running."""
     demo = run_demo("--seconds", "7", "--json", "--broker", kind, "--keep", str(tmp_path / "kept"))
@@ -168,7 +157,6 @@ def test_a_demo_interrupted_before_it_runs_leaves_nothing_behind(tmp_path: Path)
 
 
 @pytest.mark.slow
-@BROKERS
 def test_a_demo_that_is_killed_leaves_nothing_running(kind: str, tmp_path: Path) -> None:
     """The kernel ends its processes for it; the broker too, whoever started it."""
     with started("--keep", str(tmp_path / "kept"), "--broker", kind) as demo:
