@@ -147,13 +147,14 @@ class Spool:
             self._mark(settled, now_ms)
             self._expire(now_ms)
 
-    def next_to_send(self, limit: int, without: Collection[int] = ()) -> list[SealedBatch]:
-        """Return waiting batches, oldest first, at most `limit`, those numbered in `without` left out.
+    def next_to_send(self, limit: int, without: Collection[int] = (), *, newest: bool = False) -> list[SealedBatch]:
+        """Return waiting batches, oldest (or newest) first, at most `limit`, those numbered in `without` left out.
 
         One that the disk has damaged is set aside as rejected: it is kept, and never sent.
         """
         with _translated(self.path):
-            numbers = self._db.execute("SELECT number FROM batch WHERE state = 0 ORDER BY number")
+            order = "DESC" if newest else "ASC"
+            numbers = self._db.execute(f"SELECT number FROM batch WHERE state = 0 ORDER BY number {order}")  # noqa: S608 - one of two words
             chosen = list(islice((number for (number,) in numbers if number not in without), limit))
             numbers.close()
             batches = [batch for number in chosen if (batch := self.get(number)) is not None]

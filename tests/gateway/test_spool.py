@@ -179,6 +179,7 @@ def test_what_is_dealt_with_is_left_out(path: Path) -> None:
     spool.seal([_samples()] * 5, Settled(), NOW_MS)
     assert [batch.number for batch in spool.next_to_send(2, {1, 3})] == [2, 4]
     assert [batch.number for batch in spool.next_to_send(10, {2, 4})] == [1, 3, 5]
+    assert [batch.number for batch in spool.next_to_send(2, {5}, newest=True)] == [4, 3]
     spool.close()
 
 
