@@ -216,6 +216,11 @@ class Connection:
         if self._thread.is_alive():
             self._thread.join(CONNECT_TIMEOUT_S + 5)
 
+    def reconnect(self, reason: str) -> None:
+        """Give this connection up and begin again, for a reason that its owner has found."""
+        self._reason = reason
+        self._give_up()
+
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand a message to the broker, QoS 1, without waiting.
 
@@ -355,7 +360,7 @@ class Connection:
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        refused = [t for t, r in zip(self._subscriptions, reasons, strict=False) if r.is_failure]
+        refused = [_shown(t) for t, r in zip(self._subscriptions, reasons, strict=False) if r.is_failure]
         if refused:
             self._reason = f"subscription refused: {', '.join(refused)}"
             self._give_up()
@@ -406,3 +411,9 @@ class Connection:
         self._ready.clear()
         if was_ready and not self._stopping.is_set():  # who asked us to stop need not be told
             self._tell(self._handlers.disconnected, self._reason)
+
+
+def _shown(topic: str) -> str:
+    """Write a subscription for the log; the name of a shared subscription's group is a secret."""
+    share, _, rest = topic.partition("/")
+    return f"$share/.../{rest.partition('/')[2]}" if share == "$share" else topic

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from base.errors import PermanentError
+from base.errors import PermanentError, Position
 from cloud import config as configs
 from cloud import export as exports
+from cloud import history
 from cloud import registry as registries
 from cloud.stores.config import missing_file, open_store
 
@@ -39,7 +40,9 @@ def cloud() -> None:
 
 def _load(file: Path) -> tuple[CollectorFile, Registry]:
     config = configs.load(file)
-    return config, registries.load(file.parent / config.registry)
+    known = registries.load(file.parent / config.registry)
+    configs.check_id(file, config, known)
+    return config, known
 
 
 @cloud.command()
@@ -51,6 +54,7 @@ def check(file: Path, *, offline: bool) -> None:
     Example: messnetz cloud check collector.yaml
     """
     config, registry = _load(file)
+    configs.read_group(config, file.parent)
     if not offline:
         _reach(config, file)
     click.echo(f"{file}: ok ({config.collector}: {len(registry)} devices)")
@@ -66,22 +70,59 @@ def _reach(config: CollectorFile, file: Path) -> None:
         store.prepare()
 
 
+_force = click.option(
+    "--force", is_flag=True, help="On SIGHUP take any registry, also one that alters history or has lost many devices."
+)
+
+
 @cloud.command()
 @_file
-def run(file: Path) -> None:
-    """Run the collector until it is told to stop (SIGTERM, Ctrl-C).
+@_force
+def run(file: Path, *, force: bool) -> None:
+    """Run all that a small town needs, in one process, until it is told to stop (SIGTERM, Ctrl-C).
+
+    Today that is the collector. SIGHUP makes it read the registry again.
 
     Example: messnetz cloud run /etc/messnetz/collector.yaml
     """
+    _collect(file, force=force)
+
+
+@cloud.command()
+@_file
+@_force
+def collect(file: Path, *, force: bool) -> None:
+    """Run a collector and nothing else: one of several on a shared subscription.
+
+    SIGTERM ends it, SIGHUP makes it read the registry again.
+
+    Example: messnetz cloud collect /etc/messnetz/collector.yaml
+    """
+    _collect(file, force=force)
+
+
+def _collect(file: Path, *, force: bool) -> None:
     from cloud.collector import Collector  # noqa: PLC0415 - `export` needs no MQTT
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     config, registry = _load(file)
+    group = configs.read_group(config, file.parent)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+
+    def reload(before: Registry) -> Registry:
+        after = registries.load(file.parent / config.registry)
+        configs.check_id(file, config, after)
+        if not force:
+            today = datetime.now(UTC).date().isoformat()
+            history.check_successor(before.file, after.file, today, Position(file.parent / config.registry))
+        return after
+
     with closing(open_store(config.store, file.parent)) as store:
-        Collector(config, registry, store).run(stop)
+        collector = Collector(config, registry, store, group=group, reload=reload)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        signal.signal(signal.SIGHUP, lambda *_: collector.ask_reload())
+        collector.run(stop)
 
 
 def _measurements(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:

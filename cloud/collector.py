@@ -1,43 +1,42 @@
 """The collector: batches in, points out, and only then the confirm.
 
 It keeps nothing that a restart could lose: a batch that was taken and not written is not confirmed, and its
-gateway sends it again.
+gateway sends it again. Three threads: the network's, which never waits; this one, which opens and routes; and the
+writer's, so that the next part is routed while the store takes the last.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from queue import Queue
 from typing import TYPE_CHECKING
 
-from base.errors import MessnetzError, PermanentError, TransientError
-from base.mqtt import Connection, Handlers
-from base.retry import Backoff
+from base.errors import MessnetzError
 from cloud.complaints import Complaints
 from cloud.inbox import Arrival, Inbox
-from cloud.routing import UNREGISTERED, route
-from cloud.stores.interface import RejectedPointsError
-from wire import batch as wire_batch
+from cloud.metrics import Metrics
+from cloud.monitor import Monitor
+from cloud.opening import Opener, Routed, Verdicts
+from cloud.subscription import Heard, Subscription
+from cloud.time_answers import TimeAnswers
+from cloud.writer import Writer
 from wire import confirm as wire_confirm
-from wire.confirm import Confirm, Rejection
-from wire.errors import BadMessageError, DamagedError, UnsupportedError
-from wire.topics import Topics
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterator
 
     from cloud.config import CollectorFile
-    from cloud.points import Point
     from cloud.registry import Registry
     from cloud.stores.interface import Store
-    from wire.batch import Header
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING = 2_000
-MOST_WAITING_BYTES = 64 << 20
+MOST_WAITING = 8_000
+MOST_WAITING_BYTES = 32 << 20
 MOST_AT_ONCE = 64
 MOST_BYTES_AT_ONCE = 2 << 20
 MOST_READINGS_AT_ONCE = 20_000
@@ -45,42 +44,11 @@ MOST_READINGS_AT_ONCE = 20_000
 TAKE_TIMEOUT_S = 0.5
 
 
-@dataclass(frozen=True)
-class Routed:
-    """One batch, decoded and routed."""
-
-    gateway: str
-    header: Header
-    points: list[Point]
-    readings: int
-
-
-@dataclass
-class Verdicts:
-    """What becomes of the batches of one write, by gateway and stream."""
-
-    written: dict[tuple[str, str], set[int]] = field(default_factory=dict)
-    rejected: dict[tuple[str, str], list[Rejection]] = field(default_factory=dict)
-
-    def accept(self, batch: Routed) -> None:
-        """The store has it."""
-        self.written.setdefault((batch.gateway, batch.header.stream), set()).add(batch.header.number)
-
-    def reject(self, gateway: str, header: Header, reason: str) -> None:
-        """It can never be stored."""
-        self.rejected.setdefault((gateway, header.stream), []).append(Rejection(header.number, reason))
-
-    def confirms(self, now_ms: int) -> Iterable[tuple[str, Confirm]]:
-        """Return one confirm for each gateway and stream."""
-        for gateway, stream in self.written.keys() | self.rejected.keys():
-            numbers = wire_confirm.ranges(self.written.get((gateway, stream), ()))
-            yield gateway, Confirm(stream, now_ms, numbers, self.rejected.get((gateway, stream), []))
-
-
 @dataclass
 class Part:
-    """What is written and confirmed together."""
+    """What is written together."""
 
+    arrivals: list[Arrival] = field(default_factory=list)
     batches: list[Routed] = field(default_factory=list)
     verdicts: Verdicts = field(default_factory=Verdicts)
 
@@ -88,131 +56,136 @@ class Part:
 class Collector:
     """One collector on one broker and one store."""
 
-    def __init__(self, config: CollectorFile, registry: Registry, store: Store) -> None:
+    def __init__(
+        self,
+        config: CollectorFile,
+        registry: Registry,
+        store: Store,
+        *,
+        group: str | None = None,
+        reload: Callable[[Registry], Registry] | None = None,
+    ) -> None:
+        """`group`: of a shared subscription. `reload`: makes the registry to follow the one that it is given."""
+        self._config = config
         self._registry = registry
-        self._store = store
-        self._topics = Topics(config.prefix)
-        self._inbox = Inbox(MOST_WAITING, MOST_WAITING_BYTES)
+        self._reload = reload
+        self._is_reload_asked = threading.Event()
+        self._metrics = Metrics()
         self._complaints = Complaints(logger)
-        self._backoff = Backoff("store", logger, first_s=0.2, cap_s=15.0)
-        self._mqtt = Connection(
-            config.mqtt,
-            client_id=config.collector,
-            handlers=Handlers(
-                connected=lambda: logger.info("connected"),
-                disconnected=lambda reason: logger.warning("broker: %s", reason),
-                message=self._arrived,
-            ),
-            subscriptions=[self._topics.of("+", "batch")],
-        )
+        self._inbox = Inbox(MOST_WAITING, MOST_WAITING_BYTES, self._metrics.batch)
+        self._opener = Opener(self._complaints, self._metrics, ahead_s=config.ahead_s)
+        self._writer = Writer(store, self._complaints, self._metrics)
+        self._subscription = Subscription(config, group, Heard(self._inbox.put, self._answer))
+        self._time_answers = TimeAnswers(self._subscription.confirm, self._complaints)
+        self._written_at_s: float | None = None
+        self._add_gauges()
 
     def run(self, stop: threading.Event) -> None:
-        """Collect until `stop` is set; a write under way is finished and confirmed."""
-        self._prepare_store(stop)
-        self._mqtt.start()
-        try:
-            while not stop.is_set():
-                arrivals = self._inbox.take(MOST_AT_ONCE, MOST_BYTES_AT_ONCE, TAKE_TIMEOUT_S)
-                if arrivals:
-                    self._handle(arrivals, stop)
-        finally:
-            self._mqtt.stop()
-
-    def _prepare_store(self, stop: threading.Event) -> None:
-        """Wait for the store; a collector that starts before its database is no fault."""
-        while not stop.is_set():
+        """Collect until `stop` is set; what is being written is finished and confirmed."""
+        with ExitStack() as stack:
+            if self._config.listen is not None:
+                stack.enter_context(Monitor(self._config.listen, self._metrics, self.reasons))
+            self._writer.prepare(stop)
+            parts: Queue[Part | None] = Queue(1)
+            writer = threading.Thread(target=self._write_parts, args=(parts, stop), name="writer", daemon=True)
+            writer.start()
+            self._subscription.start()
             try:
-                self._store.prepare()
-            except MessnetzError as error:
-                stop.wait(self._backoff.failed(error))
-                continue
-            self._backoff.succeeded()
+                while not stop.is_set():
+                    self._take_over_registry()
+                    for part in self._parts(self._inbox.take(MOST_AT_ONCE, MOST_BYTES_AT_ONCE, TAKE_TIMEOUT_S)):
+                        parts.put(part)
+            finally:
+                stop.set()
+                parts.put(None)
+                writer.join()
+                self._subscription.stop()
+
+    def ask_reload(self) -> None:
+        """Read the registry again, soon. May be called from a signal handler."""
+        self._is_reload_asked.set()
+
+    def reasons(self) -> dict[str, str]:
+        """Why the collector cannot do its work, by part; empty where it can."""
+        troubles = {"subscription": self._subscription.trouble, "store": self._writer.trouble}
+        return {part: trouble for part, trouble in troubles.items() if trouble}
+
+    def _take_over_registry(self) -> None:
+        if self._reload is None or not self._is_reload_asked.is_set():
             return
+        self._is_reload_asked.clear()
+        try:
+            self._registry = self._reload(self._registry)
+        except MessnetzError as error:
+            logger.error("the registry in force stays: %s", error)  # noqa: TRY400 - a sentence for a person
+        except Exception:
+            logger.exception("the registry in force stays: internal error, please report")
+        else:
+            logger.info("registry reloaded: %d devices", len(self._registry))
 
-    def _arrived(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
-        at = self._topics.read(topic)
-        if at is not None and at.kind == "batch" and not retained:
-            self._inbox.put(Arrival(at.gateway, payload))
+    def _answer(self, gateway: str, payload: bytes) -> None:
+        self._time_answers.take(gateway, payload)
 
-    def _handle(self, arrivals: list[Arrival], stop: threading.Event) -> None:
-        """Route, write and confirm in parts that are bounded in readings, however well they were compressed."""
+    def _parts(self, arrivals: list[Arrival]) -> Iterator[Part]:
+        """Open and route, in parts that are bounded in readings, however well they were compressed."""
         part, readings = Part(), 0
         for arrival in arrivals:
-            batch = self._route(arrival, part.verdicts)
+            part.arrivals.append(arrival)
+            batch = self._opener.open(arrival, self._registry, part.verdicts)
             if batch is not None:
                 part.batches.append(batch)
                 readings += batch.readings
             if readings >= MOST_READINGS_AT_ONCE:
-                self._settle(part, stop)
+                yield part
                 part, readings = Part(), 0
-        self._settle(part, stop)
+        if part.arrivals:
+            yield part
+
+    def _write_parts(self, parts: Queue[Part | None], stop: threading.Event) -> None:
+        while (part := parts.get()) is not None:
+            self._settle(part, stop)
 
     def _settle(self, part: Part, stop: threading.Event) -> None:
-        self._write(part.batches, part.verdicts, stop)
-        for gateway, confirm in part.verdicts.confirms(time.time_ns() // 1_000_000):
+        """Write and confirm; what the store refuses waits until the others are confirmed."""
+        try:
+            stored, refused = self._writer.write(part.batches, stop)
+            self._confirm(stored, part.verdicts)
+            for batch, error in refused:
+                if self._writer.bury(batch, error, stop):
+                    self._confirm([batch], Verdicts())
+        except Exception:
+            logger.exception("internal error while writing, please report")
+        finally:
+            self._inbox.done(part.arrivals)
+
+    def _confirm(self, stored: list[Routed], verdicts: Verdicts) -> None:
+        if stored:
+            self._written_at_s = time.monotonic()
+        for batch in stored:
+            verdicts.accept(batch)
+            self._metrics.batch("confirmed", batch.gateway)
+            good = batch.readings - batch.suspect - batch.unregistered
+            for kind, count in (("good", good), ("suspect", batch.suspect), ("unregistered", batch.unregistered)):
+                self._metrics.readings(kind, batch.gateway, count)
+        for gateway, confirm in verdicts.confirms(time.time_ns() // 1_000_000):
             try:
-                self._mqtt.publish(self._topics.of(gateway, "confirm"), wire_confirm.encode(confirm))
+                self._subscription.confirm(gateway, wire_confirm.encode(confirm))
             except Exception as error:  # noqa: BLE001 - the last net: the other gateways get their confirms
                 self._complaints.add(gateway, "confirm failed", repr(error), trace=True)
 
-    def _route(self, arrival: Arrival, verdicts: Verdicts) -> Routed | None:
-        """Decode and route one batch; None for one that is rejected, or neither confirmed nor rejected but reported."""
-        try:
-            return self._open(arrival, verdicts)
-        except DamagedError as error:
-            self._complaints.add(arrival.gateway, "damaged on the way", error)
-        except UnsupportedError as error:
-            self._complaints.add(arrival.gateway, "newer than this release", error)
-        except BadMessageError as error:
-            self._complaints.add(arrival.gateway, "no readable header", error)
-        except Exception as error:  # noqa: BLE001 - the last net: one batch never ends the process
-            self._complaints.add(arrival.gateway, "unexpected", repr(error), trace=True)
-        return None
+    def _add_gauges(self) -> None:
+        gauge, subscription, inbox = self._metrics.gauge, self._subscription, self._inbox
+        gauge("messnetz_queue_batches", "Batches that wait.", lambda: inbox.batches)
+        gauge("messnetz_queue_bytes", "Payload of the batches that wait.", lambda: inbox.bytes)
+        gauge("messnetz_connected", "Whether there is a connection to the broker.", lambda: subscription.is_connected)
+        gauge("messnetz_subscription_proven", "Whether a probe has come back.", lambda: subscription.is_proven)
+        gauge(
+            "messnetz_subscription_failures",
+            "Connections in a row on which no probe came back.",
+            lambda: subscription.failures,
+        )
+        gauge("messnetz_registry_devices", "Devices of the registry in force.", lambda: len(self._registry))
+        gauge("messnetz_store_last_write_age_seconds", "Since the last write; NaN before.", self._age_s)
 
-    def _open(self, arrival: Arrival, verdicts: Verdicts) -> Routed | None:
-        header, packed = wire_batch.open_header(arrival.payload)
-        try:
-            samples = wire_batch.open_pack(header, packed)
-        except BadMessageError as error:
-            self._reject(arrival.gateway, header, error, verdicts)
-            return None
-        points = route(arrival.gateway, header.number, samples, self._registry)
-        strangers = {str(point.fields["device"]) for point in points if point.series.measurement == UNREGISTERED}
-        if strangers:
-            names = ", ".join(sorted(strangers)[:5])
-            self._complaints.add(arrival.gateway, "not in the registry as its own", f"kept as unregistered: {names}")
-        return Routed(arrival.gateway, header, points, sum(len(sample.readings) for sample in samples))
-
-    def _reject(self, gateway: str, header: Header, error: PermanentError, verdicts: Verdicts) -> None:
-        verdicts.reject(gateway, header, str(error))
-        self._complaints.add(gateway, "rejected", f"batch {header.number} of stream {header.stream}: {error}")
-
-    def _write(self, batches: list[Routed], verdicts: Verdicts, stop: threading.Event) -> None:
-        """Write batches together; where that fails for one's sake, one by one, to find which one it is."""
-        while batches and not stop.is_set():
-            try:
-                self._store.write([point for batch in batches for point in batch.points])
-            except RejectedPointsError as error:
-                if len(batches) == 1:
-                    self._reject(batches[0].gateway, batches[0].header, error, verdicts)
-                else:
-                    self._write_apart(batches, verdicts, stop)
-                return
-            except MessnetzError as error:  # the store as a whole: nothing is confirmed and nothing rejected
-                wait_s = error.retry_after_s if isinstance(error, TransientError) else None
-                stop.wait(self._backoff.failed(error, at_least_s=wait_s or 0.0))
-                continue
-            except Exception as error:  # noqa: BLE001 - the last net: one batch never ends the process
-                if len(batches) == 1:
-                    self._complaints.add(batches[0].gateway, "unexpected", repr(error), trace=True)
-                else:
-                    self._write_apart(batches, verdicts, stop)
-                return
-            self._backoff.succeeded()
-            for batch in batches:
-                verdicts.accept(batch)
-            return
-
-    def _write_apart(self, batches: list[Routed], verdicts: Verdicts, stop: threading.Event) -> None:
-        for batch in batches:
-            self._write([batch], verdicts, stop)
+    def _age_s(self) -> float:
+        return float("nan") if self._written_at_s is None else time.monotonic() - self._written_at_s

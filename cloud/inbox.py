@@ -1,15 +1,23 @@
-"""Batches between the MQTT loop, which never waits, and the writer, which does."""
+"""Batches between the MQTT loop, which never waits, and the writer, which does.
+
+Bounded, with fair shares: where it is full, a gateway with less than its share takes the place of the newest batch
+of the one that has the most. What is dropped is unconfirmed, and its gateway sends it again.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
 
 from cloud.complaints import Complaints
 from wire.bounds import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -30,58 +38,132 @@ class Arrival:
         return None if end < 0 else (self.gateway, self.payload[:end])
 
 
-class Inbox:
-    """A queue, bounded in batches and in bytes. What is dropped is unconfirmed, and its gateway sends it again."""
+@dataclass
+class _Box:
+    """What waits of one gateway, in order of arrival."""
 
-    def __init__(self, most: int, most_bytes: int) -> None:
+    waiting: OrderedDict[Key, Arrival] = field(default_factory=OrderedDict)
+    bytes: int = 0
+
+    @property
+    def batches(self) -> int:
+        return len(self.waiting)
+
+    def pop(self, *, newest: bool) -> tuple[Key, Arrival]:
+        key, arrival = self.waiting.popitem(last=newest)
+        self.bytes -= len(arrival.payload)
+        return key, arrival
+
+
+class Inbox:
+    """A queue, bounded in batches and in bytes, taken from in turns. Thread-safe."""
+
+    def __init__(self, most: int, most_bytes: int, tell: Callable[[str, str], object] = lambda *_: None) -> None:
+        """`tell` hears what becomes of each batch that is put: received, duplicate or dropped, and its gateway."""
         self._most, self._most_bytes = most, most_bytes
-        self._waiting: OrderedDict[Key, Arrival] = OrderedDict()
-        self._bytes = 0
+        self._boxes: OrderedDict[str, _Box] = OrderedDict()  # of gateways of which something waits; next turn first
+        self._in_hand: set[Key] = set()
+        self._batches = self._bytes = 0
         self._changed = threading.Condition()
         self._complaints = Complaints(logger)
-        self.dropped = 0
+        self._tell = tell
+
+    @property
+    def batches(self) -> int:
+        """How many wait."""
+        return self._batches
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of payload wait."""
+        return self._bytes
 
     def put(self, arrival: Arrival) -> None:
-        """Take a batch, unless it can be none, the queue is full, or the same one waits in it. Never blocks."""
+        """Take a batch, unless it can be none, there is no room, or the same one waits or is in hand. Never blocks."""
+        self._tell("received", arrival.gateway)
         size, key = len(arrival.payload), arrival.key
         if size > MAX_PAYLOAD_BYTES:
             self._drop(arrival, "too large", f"a payload of {size} bytes; at most {MAX_PAYLOAD_BYTES}")
         elif key is None:
             self._drop(arrival, "no header", f"a payload of {size} bytes without a header line")
-        elif not self._queue(key, arrival):
-            self._drop(arrival, "queue full", "the collector does not keep up; the gateway sends it again")
+        else:
+            for displaced in self._queue(key, arrival):
+                self._drop(displaced, "queue full", "the collector does not keep up; the gateway sends it again")
 
-    def _queue(self, key: Key, arrival: Arrival) -> bool:
-        """Queue a batch; False where there is no room for it."""
+    def _queue(self, key: Key, arrival: Arrival) -> list[Arrival]:
+        """Queue a batch; returns what found no room for it: others, or itself."""
         with self._changed:
-            if key in self._waiting:
-                return True
-            if len(self._waiting) >= self._most or self._bytes + len(arrival.payload) > self._most_bytes:
-                return False
-            self._waiting[key] = arrival
+            box = self._boxes.get(arrival.gateway) or _Box()
+            if key in self._in_hand or key in box.waiting:
+                self._tell("duplicate", arrival.gateway)
+                return []
+            displaced: list[Arrival] = []
+            while (victim := self._victim(box, len(arrival.payload))) is not None:
+                if victim is box:
+                    return [*displaced, arrival]
+                displaced.append(self._pop(victim, newest=True)[1])
+            self._boxes[arrival.gateway] = box
+            box.waiting[key] = arrival
+            box.bytes += len(arrival.payload)
+            self._batches += 1
             self._bytes += len(arrival.payload)
             self._changed.notify()
-            return True
+            return displaced
+
+    def _victim(self, box: _Box, size: int) -> _Box | None:
+        """Return who must make room for a batch of `box`: the one with the most, or itself; None where there is room.
+
+        A share is the bound divided by the gateways of which something waits. A gateway of which nothing waits is
+        below it in any case; nobody's only batch is displaced.
+        """
+        parties = len(self._boxes) + (box.batches == 0)
+        if self._batches >= self._most:
+            if box.batches and box.batches + 1 > self._most / parties:
+                return box
+            most = max(self._boxes.values(), key=attrgetter("batches"), default=box)
+            return most if most.batches > box.batches + 1 else box
+        if self._bytes + size > self._most_bytes:
+            if box.batches and box.bytes + size > self._most_bytes / parties:
+                return box
+            most = max(self._boxes.values(), key=attrgetter("bytes"), default=box)
+            return most if most.batches > 1 and (not box.batches or most.bytes > box.bytes + size) else box
+        return None
+
+    def _pop(self, box: _Box, *, newest: bool) -> tuple[Key, Arrival]:
+        key, arrival = box.pop(newest=newest)
+        self._batches -= 1
+        self._bytes -= len(arrival.payload)
+        return key, arrival
 
     def _drop(self, arrival: Arrival, kind: str, text: str) -> None:
-        self.dropped += 1
+        self._tell("dropped", arrival.gateway)
         self._complaints.add(arrival.gateway, kind, text)
 
     def take(self, most: int, most_bytes: int, timeout_s: float) -> list[Arrival]:
-        """Return the oldest batches, waiting for the first one; none after `timeout_s`.
+        """Return one batch of each gateway in turn, of each the oldest first; waits for the first, up to `timeout_s`.
 
-        Up to `most`, and no more than `most_bytes` of payload; but one of any size.
+        Up to `most`, and no more than `most_bytes` of payload; but one of any size. A gateway has at most its window
+        in flight, so its fresh data wait behind no more than that of its own. What was taken is in hand until `done`.
         """
         taken: list[Arrival] = []
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting, timeout_s)
+            self._changed.wait_for(lambda: self._boxes, timeout_s)
             left = most_bytes
-            while self._waiting and len(taken) < most:
-                size = len(next(iter(self._waiting.values())).payload)
+            while self._boxes and len(taken) < most:
+                gateway, box = next(iter(self._boxes.items()))
+                size = len(next(iter(box.waiting.values())).payload)
                 if taken and size > left:
                     break
-                _, arrival = self._waiting.popitem(last=False)
+                key, arrival = self._pop(box, newest=False)
+                self._in_hand.add(key)
                 taken.append(arrival)
                 left -= size
-                self._bytes -= size
+                self._boxes.move_to_end(gateway)
+                if not box.waiting:
+                    del self._boxes[gateway]
         return taken
+
+    def done(self, arrivals: Iterable[Arrival]) -> None:
+        """Let go of what was taken: whatever became of it, when it comes again it is a batch like any other."""
+        with self._changed:
+            self._in_hand.difference_update(key for arrival in arrivals if (key := arrival.key) is not None)

@@ -9,7 +9,7 @@ Value: TypeAlias = float | str | bool
 Fields: TypeAlias = dict[str, Value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Series:
     """A measurement with its tags, sorted by tag; tags without a value are left out."""
 
@@ -34,7 +34,7 @@ class Series:
         return dict(self.tags).get(name, "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Point:
     """Values of one series at one time (Unix time in nanoseconds). Same series and time: same point."""
 

@@ -1,7 +1,8 @@
 """Where each reading of a batch goes: a pure function of the batch and the registry's dated history.
 
 Writing the same batch twice gives the same points. All readings of one device and time that share a series make one
-point, and share its `q`: the flags of any of them. What the registry does not know as the gateway's own goes to
+point, and share its `q`: the flags of any of them. A gap (`gap_until/<reason>`, `gap_readings/<reason>`) goes to the
+measurement `gap`, for the reasons that this release knows. What the registry does not know as the gateway's own goes to
 `unregistered`, whole.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloud.points import Fields, Point, Series
+from wire import gaps
 from wire.bounds import MAX_PACK_READINGS
 from wire.readings import is_suspect
+from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +25,14 @@ if TYPE_CHECKING:
 NS_PER_MS = 1_000_000
 UNREGISTERED = "unregistered"
 """The measurement of what has no other place."""
+_GAPS = frozenset({gaps.UNTIL, gaps.READINGS})
 _BATCHES_APART = NS_PER_MS // MAX_PACK_READINGS
 
 
 def route(gateway: str, number: int, samples: Sequence[Sample], registry: Registry) -> list[Point]:
     """Turn the samples of one batch into points."""
     points: list[Point] = []
-    placed: dict[tuple[str, int], dict[Series, Fields]] = {}  # what a pack says of one device and time in parts
+    placed: dict[tuple[str, int], dict[object, Fields]] = {}  # what a pack says of one device and time in parts
     index = 0  # of the reading in its pack
     for sample in samples:
         placement = registry.find(sample.device, sample.measured_at_ms)
@@ -43,32 +47,51 @@ def route(gateway: str, number: int, samples: Sequence[Sample], registry: Regist
 
 
 def _place(
-    sample: Sample, placement: Placement | None, by_series: dict[Series, Fields], points: list[Point]
+    sample: Sample, placement: Placement | None, by_series: dict[object, Fields], points: list[Point]
 ) -> list[tuple[int, Reading]]:
-    """Give the readings of one sample their points; returns those that have no place, with their position."""
+    """Give the readings of one sample their points; returns those that have no place, with their position.
+
+    `by_series`: fields by channel and whether they are suspect, or by the reason of a gap.
+    """
     if placement is None:
         return list(enumerate(sample.readings))
     strangers: list[tuple[int, Reading]] = []
     time_ns = sample.measured_at_ms * NS_PER_MS
-    slots = placement.slots
+    slots, series = placement.slots, placement.series
     for position, reading in enumerate(sample.readings):
         slot = slots.get((reading.quantity, reading.channel))
-        if slot is None or slot.unit != reading.unit:
+        flags = reading.flags
+        if slot is not None and slot[0] == reading.unit:
+            channel, is_apart = slot[1], bool(flags) and is_suspect(flags)
+            key: object = 2 * channel + is_apart
+            fields = by_series.get(key)
+            if fields is None:
+                fields = by_series[key] = {}
+                points.append(Point(series[channel][is_apart], time_ns, fields))
+        elif slot is None and _is_gap(reading):
+            fields = by_series.get(reading.channel)
+            if fields is None:
+                fields = by_series[reading.channel] = {}
+                points.append(Point(placement.gaps[reading.channel], time_ns, fields))
+        else:
             strangers.append((position, reading))
             continue
-        flags = reading.flags
-        series = slot.suspect if flags and is_suspect(flags) else slot.good
-        fields = by_series.get(series)
-        if fields is None:
-            fields = by_series[series] = {}
-            points.append(Point(series, time_ns, fields))
-        elif reading.quantity in fields:  # a name twice at one time: the second has no place of its own
+        if reading.quantity in fields:  # a name twice at one time: the second has no place of its own
             strangers.append((position, reading))
             continue
         fields[reading.quantity] = reading.value
         if flags:
             fields["q"] = float(int(fields.get("q", 0)) | flags)
     return strangers
+
+
+def _is_gap(reading: Reading) -> bool:
+    """Whether it says that readings are missing, for a reason that this release knows."""
+    return (
+        reading.quantity in _GAPS
+        and reading.channel in gaps.REASONS
+        and reading.unit == quantities()[reading.quantity].unit
+    )
 
 
 def _unregistered(gateway: str, number: int, index: int, sample: Sample, reading: Reading) -> Point:

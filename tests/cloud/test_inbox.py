@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloud.inbox import Arrival, Inbox
 from wire.bounds import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
@@ -16,19 +19,111 @@ MANY = 10**9
 
 
 def _taken(inbox: Inbox, most: int = 10, most_bytes: int = MANY) -> Sequence[Arrival]:
-    return inbox.take(most, most_bytes, 0)
+    taken = inbox.take(most, most_bytes, 0)
+    inbox.done(taken)
+    return taken
+
+
+class Told(Counter[tuple[str, str]]):
+    """What an inbox told: outcome and gateway."""
+
+    def __call__(self, outcome: str, gateway: str) -> None:
+        """Count."""
+        self[outcome, gateway] += 1
+
+
+def _batch(gateway: str, number: int, size: int = 10) -> Arrival:
+    head = b"%d\n" % number
+    return Arrival(gateway, head + b"x" * (size - len(head)))
+
+
+def _waiting(inbox: Inbox) -> dict[str, list[int]]:
+    """Numbers that wait, by gateway; empties the inbox."""
+    found: dict[str, list[int]] = {}
+    for arrival in inbox.take(MANY, MANY, 0):
+        found.setdefault(arrival.gateway, []).append(int(arrival.payload.partition(b"\n")[0]))
+    return found
 
 
 def test_a_batch_that_waits_is_not_queued_twice() -> None:
     """A re-send of what waits changes nothing; once taken, it is queued again."""
-    inbox = Inbox(10, MANY)
+    told = Told()
+    inbox = Inbox(10, MANY, told)
     batch = Arrival("gw", b'{"number":1}\npack')
     inbox.put(batch)
     inbox.put(batch)
     assert _taken(inbox) == [batch]
     inbox.put(batch)
     assert _taken(inbox) == [batch]
-    assert inbox.dropped == 0
+    assert told == {("received", "gw"): 3, ("duplicate", "gw"): 1}
+
+
+def test_a_batch_that_is_just_being_written_is_not_queued() -> None:
+    """Its confirm is on the way; afterwards it is a batch like any other."""
+    inbox = Inbox(10, MANY)
+    batch = _batch("gw", 1)
+    inbox.put(batch)
+    in_hand = inbox.take(1, MANY, 0)
+    inbox.put(batch)
+    assert inbox.take(1, MANY, 0) == []
+    inbox.done(in_hand)
+    inbox.put(batch)
+    assert inbox.take(1, MANY, 0) == [batch]
+
+
+def test_batches_are_taken_in_turns() -> None:
+    """One of each gateway, of each the oldest first: a backlog of one delays no other."""
+    inbox = Inbox(100, MANY)
+    for number in range(5):
+        inbox.put(_batch("backlog", number))
+    inbox.put(_batch("a", 7))
+    inbox.put(_batch("b", 8))
+    order = [(a.gateway, a.payload[:1]) for a in inbox.take(4, MANY, 0)]
+    assert order == [("backlog", b"0"), ("a", b"7"), ("b", b"8"), ("backlog", b"1")]
+
+
+def test_a_full_queue_gives_each_gateway_its_share(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever has less than its share displaces the newest of the one with the most; nobody gets more than it."""
+    told = Told()
+    inbox = Inbox(6, MANY, told)
+    for number in range(6):
+        inbox.put(_batch("greedy", number))
+    for number in range(6):
+        inbox.put(_batch("modest", number))
+    assert _waiting(inbox) == {"greedy": [0, 1, 2], "modest": [0, 1, 2]}
+    assert told["dropped", "greedy"] == 3
+    assert told["dropped", "modest"] == 3
+    assert "gateway greedy, queue full" in caplog.text
+
+
+def test_a_gateway_of_which_nothing_waits_always_gets_in_where_another_has_two() -> None:
+    """However large its batch is beside its share; but nobody's only batch is displaced."""
+    inbox = Inbox(MANY, 300)
+    for number in range(3):
+        inbox.put(_batch("greedy", number, 100))
+    inbox.put(_batch("late", 1, 200))
+    assert _waiting(inbox) == {"greedy": [0], "late": [1]}
+    inbox = Inbox(2, MANY)
+    for gateway in ("a", "b", "c"):
+        inbox.put(_batch(gateway, 1))
+    assert _waiting(inbox) == {"a": [1], "b": [1]}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 30), st.integers(10, 90)), max_size=120),
+    st.integers(1, 12),
+    st.integers(100, 600),
+)
+def test_the_bounds_hold_whatever_comes(puts: list[tuple[str, int, int]], most: int, most_bytes: int) -> None:
+    """Never more than asked for, nothing twice, and emptied it is empty."""
+    inbox = Inbox(most, most_bytes)
+    for gateway, number, size in puts:
+        inbox.put(_batch(gateway, number, size))
+        assert inbox.batches <= most
+        assert inbox.bytes <= most_bytes
+    arrivals = inbox.take(MANY, MANY, 0)
+    assert (inbox.batches, inbox.bytes) == (0, 0)
+    assert len({arrival.key for arrival in arrivals}) == len(arrivals)
 
 
 def test_the_same_header_of_another_gateway_is_another_batch() -> None:
@@ -41,10 +136,11 @@ def test_the_same_header_of_another_gateway_is_another_batch() -> None:
 
 def test_a_full_queue_drops_and_counts(caplog: pytest.LogCaptureFixture) -> None:
     """The MQTT loop never waits; what is dropped is not confirmed and comes again."""
-    inbox = Inbox(2, MANY)
+    told = Told()
+    inbox = Inbox(2, MANY, told)
     for number in range(4):
         inbox.put(Arrival("gw", b"%d\n" % number))
-    assert inbox.dropped == 2
+    assert told["dropped", "gw"] == 2
     assert caplog.text.count("gateway gw, queue full") == 1, "a flood of drops is one line"
     assert len(_taken(inbox)) == 2
     inbox.put(Arrival("gw", b"2\n"))
@@ -53,11 +149,12 @@ def test_a_full_queue_drops_and_counts(caplog: pytest.LogCaptureFixture) -> None
 
 def test_the_queue_is_bounded_in_bytes() -> None:
     """Two thousand of the largest batches would be half a gigabyte; and what was taken makes room."""
-    inbox = Inbox(10, 250)
+    told = Told()
+    inbox = Inbox(10, 250, told)
     batches = [Arrival("gw", b"%d\n" % number + b"x" * 98) for number in range(4)]
     for batch in batches:
         inbox.put(batch)
-    assert inbox.dropped == 2
+    assert told["dropped", "gw"] == 2
     assert _taken(inbox) == batches[:2]
     for batch in batches[2:]:
         inbox.put(batch)
@@ -75,11 +172,12 @@ def test_the_queue_is_bounded_in_bytes() -> None:
 )
 def test_what_can_be_no_batch_is_not_queued(payload: bytes, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """It is counted, and said once."""
-    inbox = Inbox(10, MANY)
+    told = Told()
+    inbox = Inbox(10, MANY, told)
     for _ in range(3):
         inbox.put(Arrival("gw", payload))
     assert _taken(inbox) == []
-    assert inbox.dropped == 3
+    assert told["dropped", "gw"] == 3
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [f"gateway gw, {kind}"]
 
 
