@@ -25,9 +25,10 @@ from cloud.subscription import Heard, Subscription
 from cloud.time_answers import TimeAnswers
 from cloud.writer import Writer
 from wire import confirm as wire_confirm
+from wire.bounds import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from cloud.config import CollectorFile
     from cloud.registry import Registry
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 MOST_WAITING = 8_000
 MOST_WAITING_BYTES = 32 << 20
 MOST_AT_ONCE = 64
-MOST_BYTES_AT_ONCE = 2 << 20
 MOST_READINGS_AT_ONCE = 20_000
 """Of one write; a last batch may go beyond it by its own size."""
 TAKE_TIMEOUT_S = 0.5
@@ -93,7 +93,8 @@ class Collector:
             try:
                 while not stop.is_set():
                     self._take_over_registry()
-                    for part in self._parts(self._inbox.take(MOST_AT_ONCE, MOST_BYTES_AT_ONCE, TAKE_TIMEOUT_S)):
+                    part = self._take_part()
+                    if part.arrivals:
                         parts.put(part)
             finally:
                 stop.set()
@@ -126,20 +127,22 @@ class Collector:
     def _answer(self, gateway: str, payload: bytes) -> None:
         self._time_answers.take(gateway, payload)
 
-    def _parts(self, arrivals: list[Arrival]) -> Iterator[Part]:
-        """Open and route, in parts that are bounded in readings, however well they were compressed."""
-        part, readings = Part(), 0
-        for arrival in arrivals:
-            part.arrivals.append(arrival)
-            batch = self._opener.open(arrival, self._registry, part.verdicts)
-            if batch is not None:
-                part.batches.append(batch)
-                readings += batch.readings
-            if readings >= MOST_READINGS_AT_ONCE:
-                yield part
-                part, readings = Part(), 0
-        if part.arrivals:
-            yield part
+    def _take_part(self) -> Part:
+        """Take, open and route batch by batch, each in its gateway's turn, until there is enough for a write."""
+        part, readings, timeout_s = Part(), 0, TAKE_TIMEOUT_S
+        while readings < MOST_READINGS_AT_ONCE and len(part.arrivals) < MOST_AT_ONCE:
+            arrivals = self._inbox.take(1, MAX_PAYLOAD_BYTES, timeout_s)
+            if not arrivals:
+                break
+            part.arrivals += arrivals
+            for arrival in arrivals:
+                batch = self._opener.open(arrival, self._registry, part.verdicts)
+                if batch is not None:
+                    part.batches.append(batch)
+                    readings += batch.readings
+                    self._inbox.charge(arrival.gateway, len(batch.points))
+            timeout_s = 0.0
+        return part
 
     def _write_parts(self, parts: Queue[Part | None], stop: threading.Event) -> None:
         while (part := parts.get()) is not None:

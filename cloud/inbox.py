@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+POINTS_A_TURN = 1_000
+"""A batch of the default size makes some 200; the greatest 10,000."""
+MOST_DEBTORS = 1_000
 Key: TypeAlias = tuple[str, bytes]
 
 
@@ -63,6 +66,7 @@ class Inbox:
         self._most, self._most_bytes = most, most_bytes
         self._boxes: OrderedDict[str, _Box] = OrderedDict()  # of gateways of which something waits; next turn first
         self._in_hand: set[Key] = set()
+        self._debts: dict[str, int] = {}
         self._batches = self._bytes = 0
         self._changed = threading.Condition()
         self._complaints = Complaints(logger)
@@ -151,6 +155,9 @@ class Inbox:
             left = most_bytes
             while self._boxes and len(taken) < most:
                 gateway, box = next(iter(self._boxes.items()))
+                if self._passes(gateway):
+                    self._boxes.move_to_end(gateway)
+                    continue
                 size = len(next(iter(box.waiting.values())).payload)
                 if taken and size > left:
                     break
@@ -162,6 +169,21 @@ class Inbox:
                 if not box.waiting:
                     del self._boxes[gateway]
         return taken
+
+    def charge(self, gateway: str, points: int) -> None:
+        """Say what a batch has cost. Whoever sends costly ones has its turn less often, while others wait."""
+        if points > POINTS_A_TURN:
+            with self._changed:
+                if len(self._debts) >= MOST_DEBTORS:
+                    self._debts.clear()
+                self._debts[gateway] = self._debts.get(gateway, 0) + points
+
+    def _passes(self, gateway: str) -> bool:
+        """Whether a gateway must let this turn pass, to pay for what it cost before."""
+        debt = self._debts.pop(gateway, 0) - POINTS_A_TURN
+        if debt > 0:
+            self._debts[gateway] = debt
+        return debt > 0 and len(self._boxes) > 1
 
     def done(self, arrivals: Iterable[Arrival]) -> None:
         """Let go of what was taken: whatever became of it, when it comes again it is a batch like any other."""

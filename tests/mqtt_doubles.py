@@ -59,11 +59,11 @@ class Client:
         """Answer its CONNECT kindly."""
         self.send(ACCEPT_5 if self.level == 5 else ACCEPT_311)
 
-    def grant(self, code: int = 1) -> None:
-        """Answer its SUBSCRIBE to one topic; codes from 0x80 refuse it."""
+    def grant(self, *codes: int) -> None:
+        """Answer its SUBSCRIBE, a code for each topic (one, unless given); codes from 0x80 refuse it."""
         packet_id = self.read(SUBSCRIBE)[:2]
         properties = b"\x00" if self.level == 5 else b""
-        body = packet_id + properties + bytes([code])
+        body = packet_id + properties + bytes(codes or (1,))
         self.send(b"\x90" + bytes([len(body)]) + body)
 
     def answer_pings(self) -> None:

@@ -73,6 +73,7 @@ class Harness:
         self.collector = Collector(config, registry.load(tmp_path / "registry.yaml"), store)
         self.confirms: list[tuple[str, Confirm]] = []
         self.stop = threading.Event()
+        monkeypatch.setattr(collectors, "TAKE_TIMEOUT_S", 0.0)
         monkeypatch.setattr(self.collector._subscription._mqtt, "publish", self._published)
         monkeypatch.setattr(self.collector._writer._backoff, "_chance", lambda: 0.0)
 
@@ -86,7 +87,9 @@ class Harness:
 
     def handle(self, *payloads: bytes, gateway: str = "school-gw") -> None:
         """Let one round of batches through."""
-        for part in self.collector._parts([Arrival(gateway, payload) for payload in payloads]):
+        for payload in payloads:
+            self.collector._inbox.put(Arrival(gateway, payload))
+        while (part := self.collector._take_part()).arrivals:
             self.collector._settle(part, self.stop)
 
     def readings(self) -> list[Point]:

@@ -197,3 +197,18 @@ def test_taking_is_bounded() -> None:
     rounds = [_taken(inbox, 3), _taken(inbox, 3, 250), _taken(inbox, 3, 10), _taken(inbox)]
     assert [len(taken) for taken in rounds] == [3, 2, 1, 0]
     assert [arrival.payload[:1] for taken in rounds for arrival in taken] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_who_sends_costly_batches_has_its_turn_less_often() -> None:
+    """A batch of 4,000 points costs three more turns, while somebody else waits; alone it waits for nobody."""
+    inbox = Inbox(100, MANY)
+    for number in range(3):
+        inbox.put(_batch("costly", number))
+    for number in range(6):
+        inbox.put(_batch("modest", number))
+    order = []
+    for _ in range(9):
+        (arrival,) = inbox.take(1, MANY, 0)
+        order.append(arrival.gateway[0])
+        inbox.charge(arrival.gateway, 4_000 if arrival.gateway == "costly" else 200)
+    assert "".join(order) == "cmmmmcmmc"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud import registry, town
 from cloud.routing import route
+from wire import gaps
+from wire.gaps import Gap
 from wire.readings import Flag, Reading, Sample
 
 import towns
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from cloud.points import Point
     from cloud.registry import Registry
+    from wire.gaps import Reason
 
 AT_MS = 1_795_000_000_123  # 2026-11-18
 
@@ -173,3 +177,52 @@ def test_batches_that_meet_in_one_millisecond_stay_apart(town_registry: Registry
     points = [route("school-gw", number, [sample], town_registry)[0] for number in range(1, 101)]
     assert len({point.time_ns for point in points}) == 100
     assert {point.time_ns // 1_000_000 for point in points} == {AT_MS}
+
+
+@pytest.mark.parametrize("reason", gaps.REASONS)
+@pytest.mark.parametrize("flags", [0, Flag.TIME_ESTIMATED])
+def test_a_gap_has_a_measurement_of_its_own(reason: Reason, flags: int, town_registry: Registry) -> None:
+    """With its reason as a tag; one whose time was estimated is a gap all the same."""
+    carried = gaps.sample(Gap("school-main", AT_MS, AT_MS + 90_500, reason, 12))
+    readings = [msgspec.structs.replace(reading, flags=flags) for reading in carried.readings]
+    (point,) = _route(town_registry, *readings)
+    assert point.series.measurement == "gap"
+    assert dict(point.series.tags) == {
+        "device": "school-main",
+        "gateway": "school-gw",
+        "reason": reason,
+        "sector": "buildings",
+        "site": "school",
+    }
+    q = {"q": float(flags)} if flags else {}
+    assert point.fields == {"gap_until": (AT_MS + 90_500) / 1000, "gap_readings": 12.0, **q}
+    assert point.time_ns // 1_000_000 == AT_MS
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        Reading("gap_until", 1.0, "s", "boredom"),
+        Reading("gap_until", 1.0, "s"),
+        Reading("gap_until", 1.0, "min", "quota"),
+    ],
+    ids=["a reason of a later release", "no reason", "a wrong unit"],
+)
+def test_a_gap_that_this_release_does_not_know_is_kept_whole(reading: Reading, town_registry: Registry) -> None:
+    """As any stranger."""
+    (point,) = _route(town_registry, reading)
+    assert (point.series.measurement, point.fields["channel"]) == ("unregistered", reading.channel)
+
+
+def test_gaps_of_two_reasons_stand_beside_readings_of_the_same_moment(town_registry: Registry) -> None:
+    """Each its own point."""
+    both = [
+        gaps.sample(Gap("school-main", AT_MS, AT_MS + 1, "quota")).readings[0],
+        gaps.sample(Gap("school-main", AT_MS, AT_MS + 1, "disk")).readings[0],
+    ]
+    points = _route(town_registry, POWER, *both)
+    assert [(p.series.measurement, p.series.tag("reason")) for p in points] == [
+        ("electricity", ""),
+        ("gap", "quota"),
+        ("gap", "disk"),
+    ]
