@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEBUG = "MESSNETZ_DEBUG"
 OPTIONAL_MODULES = {"amqtt", "influxdb_client", "pymodbus", "rich", "serial", "sunspec2", "urllib3"}
 """What the extras in pyproject.toml bring; a plain installation has none of them."""
+MOST_SAID = 50
+"""Lines about devices that a command prints; a city that registers its first thousand needs no thousand lines."""
 
 
 @dataclass(frozen=True)
@@ -143,15 +145,23 @@ def check(directory: Path) -> None:
 @_directory
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 @click.option("--force", is_flag=True, help="Also where more than 5 % of the devices are gone.")
-def registry(directory: Path, output: Path, *, force: bool) -> None:
+@click.option("--backdate", is_flag=True, help="Also where a device that is known changes today or earlier.")
+def registry(directory: Path, output: Path, *, force: bool, backdate: bool) -> None:
     """Build the collectors' registry from a town's directory, or carry it on.
 
     What it said of days that have passed, it goes on to say: keep the file, it is the history. A device that
-    moves needs `since: YYYY-MM-DD`, the day of the change; a new one counts from today unless that is set.
+    moves needs `since: YYYY-MM-DD`, the day of the change, tomorrow or later; a new one counts from today unless
+    that is set.
+
+    Example: messnetz town registry /srv/town --output /etc/messnetz/registry.yaml
     """
     from cloud import town as towns  # noqa: PLC0415 - loaded when asked for
 
-    towns.write_registry(directory, output, force=force)
+    amended = towns.write_registry(directory, output, force=force, backdate=backdate).amended
+    for amendment in amended[:MOST_SAID]:
+        click.echo(amendment.say())
+    if len(amended) > MOST_SAID:
+        click.echo(f"... ({len(amended)})")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
