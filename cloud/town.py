@@ -12,7 +12,7 @@ import msgspec
 
 from base import strict_yaml
 from base.errors import ConfigError, Position
-from cloud import history, registry_file
+from cloud import history, hosts, registry_file
 from cloud.amended import Amendment, amendments
 from cloud.history import Placed, When
 from cloud.registry_file import RegistryEntry, RegistryFile
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from wire.ids import Day
     from wire.town import DeviceEntry
+
+
+HOSTS = "hosts.yml"
 
 
 class TownFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,6 +82,8 @@ def check(directory: Path) -> Town:
     ids: dict[str, Position] = {}
     for file in files:
         placed += _gateway(file, town, sites, ids)
+    if (directory / HOSTS).exists():
+        hosts.check(directory / HOSTS, {file.stem for file in files})
     return Town(town, sites, files, placed)
 
 

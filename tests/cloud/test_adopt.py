@@ -223,6 +223,7 @@ def known() -> Iterator[tuple[Registry, Registry]]:
         yield _known(Path(directory))
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=50)
 @given(samples=st.lists(samples_anywhere, min_size=1, max_size=6), piece=st.integers(1, 8))
 def test_adopted_is_as_if_it_had_always_been_known(
