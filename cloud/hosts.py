@@ -24,15 +24,15 @@ def check(file: Path, gateways: Collection[str]) -> None:
     """
     document = strict_yaml.load(file)
     groups = list(_groups(document, ()))
-    found = [path for path in groups if path[-1] == GROUP]
-    if not found:
+    members = _below(GROUP, groups)
+    found = [path for path in groups if path[-1] in members]
+    if GROUP not in {path[-1] for path in groups}:
         raise document.error(
             (), f"no group {GROUP!r}", f"`all: children: {GROUP}: hosts:` with a line for each gateway"
         )
     hosts: dict[str, Path_] = {}
-    for path in groups:
-        if any(path[: len(top)] == top for top in found):
-            hosts.update(dict.fromkeys(_mapping(document, (*path, "hosts")), (*path, "hosts")))
+    for path in found:
+        hosts.update(dict.fromkeys(_mapping(document, (*path, "hosts")), (*path, "hosts")))
     for host, path in hosts.items():
         if host not in gateways:
             at = document.key_at(*path, host)
@@ -41,6 +41,17 @@ def check(file: Path, gateways: Collection[str]) -> None:
         if gateway not in hosts:
             expected = f"a line `{gateway}:`, as there is gateways/{gateway}.yaml"
             raise document.error((*found[0], "hosts"), f"no host {gateway!r}", expected)
+
+
+def _below(top: str, groups: list[Path_]) -> set[str]:
+    """Return a group and all groups below it; a group is its name, wherever the file writes of it."""
+    names, waiting = {top}, [top]
+    while waiting:
+        parent = waiting.pop()
+        new = {str(path[-1]) for path in groups if len(path) > 2 and path[-3] == parent} - names
+        names |= new
+        waiting += new
+    return names
 
 
 def _groups(document: Document, at: Path_, level: int = 0) -> Iterator[Path_]:
