@@ -130,9 +130,10 @@ def town() -> None:
     help="One example site each; may be repeated.",
 )
 def new(directory: Path, name: str, sectors: tuple[str, ...]) -> None:
-    """Make the directory of a new town: examples that pass every check, and say what to change first.
+    """Make the directory of a new town.
 
-    It must be empty, or not there yet. The comments are German where the locale is, or MESSNETZ_LANGUAGE=de.
+    Its files are examples that pass every check, and say what to change first. The directory must be empty, or not
+    there yet. The comments are German where the locale is, or MESSNETZ_LANGUAGE=de.
 
     Example: messnetz town new /srv/town --name Musterstadt --sector buildings --sector heat
     """

@@ -43,7 +43,7 @@ _file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_
 
 @click.group()
 def cloud() -> None:
-    """Collect what gateways send, and read the store."""
+    """Collect what gateways send; read the store, and adopt what it holds without a place."""
 
 
 def _load(file: Path) -> tuple[CollectorFile, Registry]:
@@ -170,10 +170,11 @@ def adopt(  # noqa: PLR0913 - click hands every option over
     is_dry: bool,
     is_meant: bool,
 ) -> None:
-    """Bring readings that came before the registry knew their device to where they belong.
+    """Bring unregistered readings to where they belong.
 
-    Copies each to its place, then marks it; may be run again, and goes on where it was stopped. Shows first what
-    would become of every reading that is unregistered, and asks; a table at the end says what became of it.
+    They came before the registry knew their device. Shows first what would become of every reading that is
+    unregistered, and asks; then copies each to its place and marks it, and a table says what became of it. May be
+    stopped and run again: it goes on where it was.
 
     Example: messnetz cloud adopt collector.yaml --dry-run
     """
