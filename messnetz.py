@@ -22,9 +22,15 @@ from base.errors import ConfigError, MessnetzError, exit_for
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wire.town import Sector
+
 DEBUG = "MESSNETZ_DEBUG"
 OPTIONAL_MODULES = {"amqtt", "influxdb_client", "pymodbus", "rich", "serial", "sunspec2", "urllib3"}
 """What the extras in pyproject.toml bring; a plain installation has none of them."""
+SECTORS = ("traffic", "buildings", "industry", "heat", "climate")
+"""As `wire.town` has them; repeated here so that `--help` needs no import."""
+MOST_SAID = 50
+"""Lines about devices that a command prints; a city that registers its first thousand needs no thousand lines."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,8 @@ class Part:
 PARTS = {
     "device": Part("edge.cli:device", "gateway", "Read a device on the bench, or decode what it sent."),
     "gateway": Part("gateway.cli:gateway", "gateway", "Check, run and ask the agent on a gateway."),
-    "cloud": Part("cloud.cli:cloud", "cloud", "Check and run a collector; export what the store holds."),
-    "town": Part("messnetz:town", "gateway,cloud", "Check a town's directory and build its registry."),
+    "cloud": Part("cloud.cli:cloud", "cloud", "Check and run a collector; export and adopt what the store holds."),
+    "town": Part("messnetz:town", "gateway,cloud", "Make and check a town's directory; build its registry."),
     "demo": Part("simulator.cli:demo", "demo", "Run a small town on this machine, from meters to database."),
 }
 
@@ -97,12 +103,46 @@ def root() -> None:
     """Carry a town's measurements from its sensors to its people, and lose none on the way."""
 
 
+def _printable(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    if not name.strip() or not name.isprintable():
+        raise click.BadParameter("a name that can be read, on one line")
+    return name.strip()
+
+
 @root.group(short_help=PARTS["town"].help)
 def town() -> None:
-    """Check a town's directory and build its registry.
+    """Make and check a town's directory; build its registry.
 
-    A town is a directory: town.yaml, sites.yaml and one gateways/<id>.yaml for each gateway.
+    A town is a directory: town.yaml, sites.yaml, one gateways/<id>.yaml for each gateway, and hosts.yml.
     """
+
+
+@town.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", default="Musterstadt", show_default=True, callback=_printable, help="The town's name.")
+@click.option(
+    "--sector",
+    "sectors",
+    type=click.Choice(SECTORS),
+    multiple=True,
+    default=["buildings"],
+    show_default=True,
+    help="One example site each; may be repeated.",
+)
+def new(directory: Path, name: str, sectors: tuple[str, ...]) -> None:
+    """Make the directory of a new town.
+
+    Its files are examples that pass every check, and say what to change first. The directory must be empty, or not
+    there yet. The comments are German where the locale is, or MESSNETZ_LANGUAGE=de.
+
+    Example: messnetz town new /srv/town --name Musterstadt --sector buildings --sector heat
+    """
+    from cloud import town_new, town_texts  # noqa: PLC0415 - loaded when asked for
+
+    files = town_new.make(directory, name, cast("tuple[Sector, ...]", sectors))
+    for file in files:
+        click.echo(town_texts.MADE.say(file=file))
+    click.echo(town_texts.NEXT.say(file=directory / "README.md"))
 
 
 _directory = click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -143,15 +183,23 @@ def check(directory: Path) -> None:
 @_directory
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 @click.option("--force", is_flag=True, help="Also where more than 5 % of the devices are gone.")
-def registry(directory: Path, output: Path, *, force: bool) -> None:
+@click.option("--backdate", is_flag=True, help="Also where a device that is known changes today or earlier.")
+def registry(directory: Path, output: Path, *, force: bool, backdate: bool) -> None:
     """Build the collectors' registry from a town's directory, or carry it on.
 
     What it said of days that have passed, it goes on to say: keep the file, it is the history. A device that
-    moves needs `since: YYYY-MM-DD`, the day of the change; a new one counts from today unless that is set.
+    moves needs `since: YYYY-MM-DD`, the day of the change, tomorrow or later; a new one counts from today unless
+    that is set.
+
+    Example: messnetz town registry /srv/town --output /etc/messnetz/registry.yaml
     """
     from cloud import town as towns  # noqa: PLC0415 - loaded when asked for
 
-    towns.write_registry(directory, output, force=force)
+    amended = towns.write_registry(directory, output, force=force, backdate=backdate).amended
+    for amendment in amended[:MOST_SAID]:
+        click.echo(amendment.say())
+    if len(amended) > MOST_SAID:
+        click.echo(f"... ({len(amended)})")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

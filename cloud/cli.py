@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 import time
 from contextlib import closing
@@ -15,27 +16,35 @@ import click
 import msgspec
 
 from base.errors import PermanentError, Position
+from base.messages import Text
+from cloud import adopt as adoption
 from cloud import config as configs
 from cloud import export as exports
 from cloud import history
 from cloud import registry as registries
+from cloud.outcomes import Kind
+from cloud.progress import Progress
 from cloud.stores.config import missing_file, open_store
+from cloud.unregistered import UNREGISTERED
 
 if TYPE_CHECKING:
     from cloud.config import CollectorFile
     from cloud.export import ExportedReading
     from cloud.registry import Registry
+    from cloud.stores.interface import Store
 
 DEFAULT_FILE = Path("/etc/messnetz/collector.yaml")
 END_OF_TIME_MS = 9_223_372_036_854  # the last whole millisecond that a store's nanoseconds can hold
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+ASK = Text(de="Übernehmen?", en="Adopt them?")
 
 _file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 
 
 @click.group()
 def cloud() -> None:
-    """Collect what gateways send, and read the store."""
+    """Collect what gateways send; read the store, and adopt what it holds without a place."""
 
 
 def _load(file: Path) -> tuple[CollectorFile, Registry]:
@@ -161,14 +170,9 @@ def export(  # noqa: PLR0913 - click hands every option over
 
     Example: messnetz cloud export collector.yaml --from 2026-11-22 --json
     """
-    if latest and exports.UNREGISTERED in only:
+    if latest and UNREGISTERED in only:
         raise click.UsageError("--latest does not go with unregistered readings: they belong to no series of their own")
-    config = configs.load(file)
-    missing = missing_file(config.store, file.parent)
-    if missing is not None:
-        raise PermanentError(f"{missing}: no store; has the collector ever run?")
-    with closing(open_store(config.store, file.parent)) as store:
-        store.prepare()
+    with closing(_open(configs.load(file), file)) as store:
         while True:
             span = _ms(start, 0), _ms(end, END_OF_TIME_MS)
             for reading in exports.latest(store, only) if latest else exports.readings(store, *span, only):
@@ -177,6 +181,55 @@ def export(  # noqa: PLR0913 - click hands every option over
                 return
             click.echo()
             time.sleep(every_s)
+
+
+def _open(config: CollectorFile, file: Path) -> Store:
+    """Open a store that is there; one that is a file is not made to be read."""
+    missing = missing_file(config.store, file.parent)
+    if missing is not None:
+        raise PermanentError(f"{missing}: no store; has the collector ever run?")
+    store = open_store(config.store, file.parent)
+    store.prepare()
+    return store
+
+
+@cloud.command()
+@_file
+@click.option("--device", metavar="ID", help="Only readings of this device.")
+@click.option("--gateway", metavar="ID", help="Only readings that this gateway sent.")
+@click.option("--from", "start", type=_DAY, metavar="DAY", help="First day or time (UTC); the beginning unless given.")
+@click.option("--to", "end", type=_DAY, metavar="DAY", help="Day or time (UTC) before which to stop.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what waits, and what would become of it.")
+@click.option("--yes", "is_meant", is_flag=True, help="Do not ask.")
+def adopt(  # noqa: PLR0913 - click hands every option over
+    file: Path,
+    *,
+    device: str | None,
+    gateway: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    is_dry: bool,
+    is_meant: bool,
+) -> None:
+    """Bring unregistered readings to where they belong.
+
+    They came before the registry knew their device. Shows first what would become of every reading that is
+    unregistered, and asks; then copies each to its place and marks it, and a table says what became of it. May be
+    stopped and run again: it goes on where it was.
+
+    Example: messnetz cloud adopt collector.yaml --dry-run
+    """
+    if not is_dry and not is_meant and not sys.stdin.isatty():
+        raise click.UsageError("nobody is here to ask: --yes to adopt, --dry-run to see what would be adopted")
+    config, registry = _load(file)
+    choice = adoption.Choice(_ms(start, 0), _ms(end, END_OF_TIME_MS), gateway, device)
+    with closing(_open(config, file)) as store:
+        for is_look in [True] if is_dry else [False] if is_meant else [True, False]:
+            with Progress() as progress:
+                tally = adoption.adopt(store, registry, choice, is_dry=is_look, looked=progress.looked)
+            click.echo("\n".join(tally.table(is_dry=is_look)))
+            if is_look and not is_dry and not (tally.total(Kind.TO_ADOPT, Kind.PRESENT) and click.confirm(ASK.say())):
+                return
 
 
 def _ms(moment: datetime | None, default: int) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloud.routing import NS_PER_MS
+from cloud.unregistered import UNREGISTERED, is_adopted
 from wire.vocabulary import measurements
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from cloud.points import Point
     from cloud.stores.interface import Store
-
-
-UNREGISTERED = "unregistered"
 
 
 class ExportedReading(msgspec.Struct, frozen=True):
@@ -45,11 +43,12 @@ def _is_registered(measurement: str) -> bool:
 def readings(store: Store, start_ms: int, end_ms: int, only: Collection[str] = ()) -> Iterator[ExportedReading]:
     """Return every reading of a time range (start <= time < end).
 
-    Good and suspect ones, or those of some measurements only, which may be `unregistered`.
+    Good and suspect ones, or those of some measurements only, which may be `unregistered`: what was adopted is left
+    out there, because it counts in its place.
     """
     for measurement in _present(store, only):
         for point in store.series(measurement, start_ms * NS_PER_MS, end_ms * NS_PER_MS):
-            yield from [_unregistered(point)] if measurement == UNREGISTERED else _readings(point)
+            yield from _unregistered(point) if measurement == UNREGISTERED else _readings(point)
 
 
 def latest(store: Store, only: Collection[str] = ()) -> Iterator[ExportedReading]:
@@ -64,9 +63,11 @@ def _present(store: Store, only: Collection[str]) -> list[str]:
     return [name for name in store.measurements() if (name in only if only else _is_registered(name))]
 
 
-def _unregistered(point: Point) -> ExportedReading:
+def _unregistered(point: Point) -> Iterator[ExportedReading]:
+    if is_adopted(point):
+        return
     fields = point.fields
-    return ExportedReading(
+    yield ExportedReading(
         measurement=UNREGISTERED,
         site="",
         gateway=point.series.tag("gateway"),

@@ -107,6 +107,10 @@ class Registry:
                 return placement if placement.until_ms is None or at_ms < placement.until_ms else None
         return None
 
+    def history(self, device: str) -> list[Placement]:
+        """Return all that ever held for a device, in order of time."""
+        return self._placements.get(device, [])[::-1]
+
 
 def load(path: Path) -> Registry:
     """Read and check a registry.

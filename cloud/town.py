@@ -12,8 +12,9 @@ import msgspec
 
 from base import strict_yaml
 from base.errors import ConfigError, Position
-from cloud import history, registry_file
-from cloud.history import Placed
+from cloud import history, hosts, registry_file
+from cloud.amended import Amendment, amendments
+from cloud.history import Placed, When
 from cloud.registry_file import RegistryEntry, RegistryFile
 from wire import profile as profiles
 from wire.ids import is_id
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from wire.town import DeviceEntry
 
 
+HOSTS = "hosts.yml"
+
+
 class TownFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`town.yaml`."""
 
@@ -34,6 +38,14 @@ class TownFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prefix: Prefix = DEFAULT_PREFIX
     timezone: str = "Europe/Berlin"
     language: Literal["de", "en"] = "de"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A registry that was written, and what it says differently of days that have come."""
+
+    file: RegistryFile
+    amended: list[Amendment]
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,8 @@ def check(directory: Path) -> Town:
     ids: dict[str, Position] = {}
     for file in files:
         placed += _gateway(file, town, sites, ids)
+    if (directory / HOSTS).exists():
+        hosts.check(directory / HOSTS, {file.stem for file in files})
     return Town(town, sites, files, placed)
 
 
@@ -147,25 +161,31 @@ def _entry(
     )
 
 
-def write_registry(directory: Path, output: Path, *, force: bool = False, today: Day | None = None) -> RegistryFile:
+def write_registry(
+    directory: Path, output: Path, *, force: bool = False, backdate: bool = False, today: Day | None = None
+) -> Built:
     """Check a town and write its registry; carries on the one that stands there, and never alters what it says.
 
-    The file is replaced as a whole or not at all. `force`: many devices may be gone. `today`: the day in UTC.
+    The file is replaced as a whole or not at all. `force`: many devices may be gone. `backdate`: changes may take
+    effect today or earlier. `today`: the day in UTC.
 
     Raises: ConfigError at the line that is wrong, where the town would alter history, and where it has lost
     many devices; TransientError where the file cannot be written.
     """
     town = check(directory)
+    amended: list[Amendment] = []
     if output.exists():
         before = registry_file.load(output)
         _check_lost(history.lost(before.entries, town.placed), output, force=force)
-        entries = history.extend(before.entries, town.placed, today or datetime.now(UTC).date().isoformat())
+        when = When(today or datetime.now(UTC).date().isoformat(), backdate)
+        entries = history.extend(before.entries, town.placed, when)
         sites = history.keep_sites(before, town.site_table, entries)
+        amended = list(amendments(before.entries, entries, when.tomorrow))
     else:
         entries, sites = history.first(town.placed), town.site_table
     built = RegistryFile(format=1, town=town.file.name, sites=sites, entries=entries)
     registry_file.write(built, output)
-    return built
+    return Built(built, amended)
 
 
 def _check_lost(lost: tuple[int, int], output: Path, *, force: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
@@ -105,6 +107,17 @@ def test_a_command_of_the_table_exists(name: str, capsys: pytest.CaptureFixture[
     """And explains itself."""
     assert run(name, "--help") == 0
     assert capsys.readouterr().out.startswith(f"Usage: messnetz {name}")
+
+
+@pytest.mark.parametrize("name", ["device", "gateway", "cloud", "town"])
+def test_no_command_hides_another(name: str) -> None:
+    """A group takes a second command of one name without a word."""
+    module, _, attribute = messnetz.PARTS[name].where.partition(":")
+    source = inspect.getsource(import_module(module))
+    group = messnetz.PARTS[name].load()
+    assert isinstance(group, click.Group)
+    made = re.findall(rf"^@{attribute}\.(?:command|group)\(", source, re.MULTILINE)
+    assert len(group.commands) == len(made) + source.count(f"{attribute}.add_command(")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

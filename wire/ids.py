@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -32,8 +33,20 @@ Day: TypeAlias = Annotated[
 ]
 
 _ID = re.compile(ID_PATTERN)
+_NOT_IN_IDS = re.compile(r"[^a-z0-9]+")
+_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe"})
 
 
 def is_id(text: str) -> bool:
     """Whether a text may name a gateway or a device."""
     return _ID.match(text) is not None
+
+
+def id_from(name: str) -> str:
+    """Make an id of a name, as a person would: `Schule Jägerstraße` gives `schule-jaegerstrasse`.
+
+    Accents of other languages are left out. Empty where nothing of the name can stand in an id.
+    """
+    plain = unicodedata.normalize("NFC", name).lower().translate(_LETTERS)
+    ascii_only = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
+    return _NOT_IN_IDS.sub("-", ascii_only).strip("-")[:MAX_ID_CHARS].rstrip("-")

@@ -30,8 +30,8 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     privacy: Literal["public", "internal"] = "internal"
     """`public` devices may appear on the public page one by one."""
     since: Day | None = None
-    """First day (UTC) on which the device stands here. Set it whenever gateway, site or profile change; what was
-    measured before keeps its place."""
+    """First day (UTC) on which the device stands here. Set it, to tomorrow or later, whenever gateway, site or profile
+    change; what was measured before keeps its place."""
 
 
 class BusEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ def _file(*entries: RegistryEntry) -> RegistryFile:
 def test_the_registry_reads_back_what_was_written(tmp_path: Path) -> None:
     """Names with umlauts, dates that stay texts, intervals of the profile where none is set."""
     output = tmp_path / "registry.yaml"
-    written = town.write_registry(towns.make(tmp_path / "town"), output)
+    written = town.write_registry(towns.make(tmp_path / "town"), output).file
     loaded = registry.load(output)
     assert loaded.file == written
     assert loaded.file.sites["plant"].name == "Klärwerk"
