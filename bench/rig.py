@@ -74,7 +74,8 @@ class Town:
         _dump(self.gateway, agent)
         mqtt = {"host": LOOPBACK, "port": collector_port}
         _dump(self.collector, {"collector": "bench-collector", "mqtt": mqtt, "store": dict(store)})
-        run("town", "registry", str(self.directory), "--output", str(self.directory / "registry.yaml"))
+        if buses:
+            run("town", "registry", str(self.directory), "--output", str(self.directory / "registry.yaml"))
         return self
 
     def _bus(self, index: int, port: int, buses: int) -> dict[str, Any]:
@@ -101,6 +102,12 @@ def run(*command: str) -> str:
     if done.returncode:
         raise BenchError(f"messnetz {' '.join(command[:2])}: {done.stderr}")
     return done.stdout
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of CPU that a process and its ended children took so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / TICKS_A_SECOND
 
 
 class Measured:
@@ -141,8 +148,7 @@ class Measured:
 
     def cpu_s(self) -> float:
         """Seconds of CPU that it and its ended children took so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(int(ticks) for ticks in fields[11:15]) / TICKS_A_SECOND
+        return cpu_s(self.process.pid)
 
     def memory_mb(self) -> float:
         """Memory that it holds (RSS), in MB of a million bytes."""
