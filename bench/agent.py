@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from servers import Influx1, Mosquitto
-
 from bench import plant, rig, thingsboard
 from bench.harness import Row, Scale, main, say
+
+from servers import Influx1, Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

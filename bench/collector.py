@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from servers import Influx1, Mosquitto
 
 from bench import plant, rig
 from bench.harness import Row, Scale, main, say
 from bench.path import batch
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
+
+from servers import Influx1, Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,7 +170,11 @@ def sustained(directory: Path, scale: Scale) -> tuple[Load, float]:
                 feeder.feed(scale.seconds(5, 0.5))
                 pids = {"collector": collector.process.pid, "database": influx.pid, "broker": broker.pid}
                 pids["feeder"] = os.getpid()
-                began_s, cpu_s, done = time.monotonic(), {n: rig.cpu_s(pid) for n, pid in pids.items()}, feeder.confirmed
+                began_s, cpu_s, done = (
+                    time.monotonic(),
+                    {n: rig.cpu_s(pid) for n, pid in pids.items()},
+                    feeder.confirmed,
+                )
                 feeder.feed(scale.seconds(20, 1))
                 elapsed_s = time.monotonic() - began_s
                 used_s = {name: rig.cpu_s(pid) - cpu_s[name] for name, pid in pids.items()}
@@ -185,9 +190,7 @@ def sustained(directory: Path, scale: Scale) -> tuple[Load, float]:
                 feeder.close()
 
 
-def _store_gone(
-    collector: rig.Measured, influx: Influx1, port: int, more: tuple[list[bytes], Scale]
-) -> float:
+def _store_gone(collector: rig.Measured, influx: Influx1, port: int, more: tuple[list[bytes], Scale]) -> float:
     """Push batches at a collector whose store hangs, as gateways do that hear nothing; returns its memory in MB.
 
     Far more than its queue holds, so that an hour would show no more.
@@ -199,7 +202,7 @@ def _store_gone(
             deadline_s = time.monotonic() + scale.seconds(20, 2)
             number = 1_000_000
             while time.monotonic() < deadline_s:
-                for packed in batches[:GATEWAYS * 20]:
+                for packed in batches[: GATEWAYS * 20]:
                     number += 1
                     header = wire_batch.seal_header(STREAM, number, time.time_ns() // 1_000_000, packed)
                     pusher.publish(f"messnetz/gw{number % GATEWAYS}/batch", header + packed)

@@ -204,7 +204,7 @@ class Listener:
     def __init__(self, port: int, topic: str, handle: Callable[[str, bytes], None]) -> None:
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         subscribed = threading.Event()
-        self._client.on_message = lambda _client, _data, message: handle(message.topic, message.payload)
+        self._client.on_message = lambda _client, _data, message: handle(message.topic, bytes(message.payload))
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect(LOOPBACK, port)
         self._client.loop_start()

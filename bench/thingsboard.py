@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from servers import Mosquitto
 
 from bench import plant, rig
 from bench.harness import say
+
+from servers import Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,9 +166,7 @@ def _acl(directory: Path) -> Path:
     return file
 
 
-def _configure(
-    home: Path, python: Path, broker: int, endpoints: Sequence[int], load: tuple[int, int]
-) -> Path:
+def _configure(home: Path, python: Path, broker: int, endpoints: Sequence[int], load: tuple[int, int]) -> Path:
     """Write its configuration: its own example, with our broker and our meters."""
     config = home / "config"
     (home / "logs").mkdir(parents=True)

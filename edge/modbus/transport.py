@@ -1,4 +1,6 @@
-"""The one module that touches pymodbus: requests out, registers back, its errors translated.
+"""One line to its devices: requests out, registers back, errors translated. The one module that touches pymodbus.
+
+pymodbus carries RTU frames, on serial ports and through serial servers; Modbus TCP is spoken by `tcp`.
 
 A late reply is never taken for the answer to another question. Modbus TCP numbers its transactions, and after a
 time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first
@@ -25,12 +27,16 @@ from base.errors import PermanentError, TransientError
 from edge.modbus.config import Endpoint, SerialLine
 from edge.modbus.diagnosis import why_closed
 from edge.modbus.registers import Request
+from edge.modbus.tcp import TcpConnection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 Line: TypeAlias = Endpoint | SerialLine
-_Client: TypeAlias = AsyncModbusTcpClient | AsyncModbusSerialClient
+_RtuClient: TypeAlias = AsyncModbusTcpClient | AsyncModbusSerialClient
+_Client: TypeAlias = _RtuClient | TcpConnection
+_Reply: TypeAlias = "ModbusPDU | bytes"
+"""As pymodbus has it, or the bytes of a PDU."""
 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it has to say comes as an exception
 
@@ -108,7 +114,8 @@ class Transport:
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
         if self._client is not None:
-            self._last_number = self._client.ctx.next_tid
+            if isinstance(self._client, TcpConnection):
+                self._last_number = self._client.number
             self._client.close()
             self._client = None
 
@@ -131,7 +138,7 @@ class Transport:
             await asyncio.sleep(wait_s)
         self.asked_at_s = time.monotonic()
         try:
-            reply: ModbusPDU = await _call(client, request)(request.address, count=request.count, device_id=unit)
+            reply = await self._question(client, unit, request)
         except (ModbusException, OSError) as error:
             self._unanswered(unit, request)
             raise NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s") from error
@@ -139,13 +146,19 @@ class Transport:
             self._unanswered(unit, request)
             raise
         self._free_at_s = time.monotonic() + self._silence_s + turnaround_s
-        if isinstance(reply, ExceptionResponse) and reply.function_code & 0x7F == request.function_code:
-            raise self._refusal(unit, request, reply.exception_code)
+        code = _exception(reply, request)
+        if code is not None:
+            raise self._refusal(unit, request, code)
         words = _content(reply, request)
         if words is None:
             self._unanswered(unit, request)
             raise NoAnswerError(f"{self.line}, unit {unit}: an answer to another question")
         return words
+
+    async def _question(self, client: _Client, unit: int, request: Request) -> _Reply:
+        if isinstance(client, TcpConnection):
+            return await client.ask(unit, (request.function_code, request.address, request.count), self._timeout_s)
+        return await _call(client, request)(request.address, count=request.count, device_id=unit)
 
     def _unanswered(self, unit: int, request: Request) -> None:
         """Note that a reply may still come, and keep the line quiet for a while."""
@@ -167,37 +180,48 @@ class Transport:
         if self._client is not None and self._client.connected:
             return self._client
         self.close()
-        client = self._make_client()
         began_s = time.monotonic()
-        try:
-            connected = await client.connect()
-        except (UnicodeError, OSError, ModbusException):
-            connected = False
-        except ValueError as error:  # pyserial, for an odd baud rate
-            client.close()
-            raise NoAnswerError(f"{self.line}: {error}") from error
-        if not connected:
-            client.close()
+        client = await self._opened()
+        if client is None:
             took_s = time.monotonic() - began_s
             raise NoAnswerError(f"{self.line}: {await why_closed(self.line, self._timeout_s, took_s)}")
-        client.ctx.next_tid = self._last_number  # a new connection begins at 0 again, and a gateway may mix them up
         self._client = client
         return client
 
-    def _make_client(self) -> _Client:
+    async def _opened(self) -> _Client | None:
+        """Open the line; None where that fails."""
+        if isinstance(self.line, Endpoint) and not self.line.is_rtu:
+            try:  # a new connection counts on: a gateway behind which serial devices stand may mix connections up
+                return await TcpConnection.open(self.line.host, self.line.port, self._timeout_s, self._last_number)
+            except (UnicodeError, OSError):
+                return None
+        client = self._make_client()
+        try:
+            is_open = await client.connect()
+        except (UnicodeError, OSError, ModbusException):
+            is_open = False
+        except ValueError as error:  # pyserial, for an odd baud rate
+            client.close()
+            raise NoAnswerError(f"{self.line}: {error}") from error
+        if not is_open:
+            client.close()
+            return None
+        return client
+
+    def _make_client(self) -> _RtuClient:
         client = self._bare_client()
         for strict in (_HoldingReply, _InputReply):
             client.register(strict)
         _drop_what_cannot_be_read(client)
         return client
 
-    def _bare_client(self) -> _Client:
+    def _bare_client(self) -> _RtuClient:
         # reconnect_delay 0 and retries 0: when to try again is not pymodbus' business
         if isinstance(self.line, Endpoint):
             return AsyncModbusTcpClient(
                 self.line.host,
                 port=self.line.port,
-                framer=FramerType.RTU if self.line.is_rtu else FramerType.SOCKET,
+                framer=FramerType.RTU,
                 timeout=self._timeout_s,
                 retries=0,
                 reconnect_delay=0,
@@ -230,7 +254,7 @@ class _InputReply(_HoldingReply):
     function_code = 4
 
 
-def _drop_what_cannot_be_read(client: _Client) -> None:
+def _drop_what_cannot_be_read(client: _RtuClient) -> None:
     """Treat a frame that pymodbus cannot decode as noise: left alone it ends the connection with a trace."""
     ctx = client.ctx
     decode = ctx.callback_data
@@ -259,7 +283,7 @@ def _size(request: Request) -> int:
     return _size_of(request.function_code, request.count)
 
 
-def _call(client: _Client, request: Request) -> Callable[..., Awaitable[ModbusPDU]]:
+def _call(client: _RtuClient, request: Request) -> Callable[..., Awaitable[ModbusPDU]]:
     return {
         1: client.read_coils,
         2: client.read_discrete_inputs,
@@ -268,8 +292,19 @@ def _call(client: _Client, request: Request) -> Callable[..., Awaitable[ModbusPD
     }[request.function_code]
 
 
-def _content(reply: ModbusPDU, request: Request) -> list[int] | None:
+def _exception(reply: _Reply, request: Request) -> int | None:
+    """Return the code of an exception to this request; None where the reply is none."""
+    if isinstance(reply, bytes):
+        return reply[1] if len(reply) == 2 and reply[0] == request.function_code | 0x80 else None
+    if isinstance(reply, ExceptionResponse) and reply.function_code & 0x7F == request.function_code:
+        return int(reply.exception_code)
+    return None
+
+
+def _content(reply: _Reply, request: Request) -> list[int] | None:
     """Return what a reply carries; None where it is no answer to this request."""
+    if isinstance(reply, bytes):
+        return _content_of_pdu(reply, request)
     if reply.isError() or reply.function_code != request.function_code:
         return None
     if request.function_code in (1, 2):
@@ -277,3 +312,12 @@ def _content(reply: ModbusPDU, request: Request) -> list[int] | None:
             return None
         return [int(bit) for bit in reply.bits[: request.count]]
     return list(reply.registers) if len(reply.registers) == request.count else None
+
+
+def _content_of_pdu(pdu: bytes, request: Request) -> list[int] | None:
+    size = _size(request)
+    if len(pdu) != 2 + size or pdu[0] != request.function_code or pdu[1] != size:
+        return None
+    if request.function_code in (1, 2):
+        return [pdu[2 + index // 8] >> index % 8 & 1 for index in range(request.count)]
+    return list(struct.unpack_from(f">{request.count}H", pdu, 2))
