@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench import plant, rig, thingsboard
 from bench.harness import Row, Scale, main, say
+from gateway.config import SpoolConfig
+from wire import batch as wire_batch
+from wire import confirm as wire_confirm
 
 from servers import Influx1, Mosquitto
 
@@ -23,6 +26,8 @@ INTERVAL_S = 10.0
 MANY_BUSES, MANY_DEVICES = 8, 800
 """With 0.1 s they ask for 128,000 readings/s: more than can be had, so that the agent's core is the limit."""
 STARTS = 3
+FEW_DEVICES = 5
+SEAL_INTERVAL_S = SpoolConfig().seal_interval_s
 
 
 class Steady(NamedTuple):
@@ -111,6 +116,44 @@ def wire_bytes(directory: Path, seconds: float) -> tuple[float, float]:
             return (relay.both - both) / readings, (relay.up - up) / readings
 
 
+class Ages:
+    """How old each reading was when its batch was confirmed, in seconds."""
+
+    def __init__(self) -> None:
+        self.ages_s: list[float] = []
+        self._waiting: dict[int, list[int]] = {}
+
+    def note(self, topic: str, payload: bytes) -> None:
+        """Take a message: a batch's readings wait for their confirm."""
+        now_ms = time.time_ns() / 1e6
+        if topic.endswith("/batch"):
+            header, packed = wire_batch.open_header(payload)
+            samples = wire_batch.open_pack(header, packed)
+            self._waiting[header.number] = [s.measured_at_ms for s in samples for _ in s.readings]
+        elif topic.endswith("/confirm"):
+            for first, last in wire_confirm.decode(payload).batches:
+                for number in range(first, last + 1):
+                    self.ages_s += [(now_ms - at_ms) / 1000 for at_ms in self._waiting.pop(number, [])]
+
+    def p99(self) -> float:
+        """Return the age that 99 of 100 readings do not exceed."""
+        return sorted(self.ages_s)[len(self.ages_s) * 99 // 100]
+
+
+def age(directory: Path, seconds: float) -> tuple[float, int]:
+    """Measure the age of readings when they are stored, with default settings; returns the 99th centile, and of how many.
+
+    Few meters, so that the seal interval decides and not the number of readings.
+    """
+    with servers(directory) as (broker, store), plant.running(1) as ports:
+        town = rig.Town(directory / "town", FEW_DEVICES, INTERVAL_S).write(ports, broker.port, broker.port, store)
+        ages = Ages()
+        with rig.collector(town), rig.Listener(broker.port, "messnetz/#", ages.note), rig.agent(town) as agent:
+            time.sleep(seconds)
+            rig.wait_for(lambda: ages.ages_s, agent, "the first confirm")
+    return ages.p99(), len(ages.ages_s)
+
+
 def measure(scale: Scale) -> list[Row]:
     """Measure every row of the agent, and the peer beside it."""
     with tempfile.TemporaryDirectory() as name:
@@ -125,6 +168,8 @@ def measure(scale: Scale) -> list[Row]:
         first_s = start(directory / "start")
         say("agent: bytes a reading")
         both, up = wire_bytes(directory / "bytes", scale.seconds(120, 2))
+        say("agent: age of a reading when it is stored")
+        oldest_s, many = age(directory / "age", scale.seconds(130, 5))
     at = f"at {calm.readings_per_s:.0f} readings/s"
     return [
         Row(
@@ -172,6 +217,14 @@ def measure(scale: Scale) -> list[Row]:
             dream=4,
             peer=peer.bytes_per_reading,
             note=f"MQTT, both directions; up alone {up:.1f}",
+        ),
+        Row(
+            what="reading made to reading stored, p99, default settings",
+            measured=oldest_s,
+            unit="s",
+            must=SEAL_INTERVAL_S + 1,
+            dream=SEAL_INTERVAL_S + 0.2,
+            note=f"seal interval {SEAL_INTERVAL_S:g} s; {many} readings",
         ),
         *([Row(what="ThingsBoard Gateway", measured=None, unit="", note=peer.missing)] if peer.missing else []),
     ]
