@@ -141,9 +141,10 @@ class Ages:
 
 
 def age(directory: Path, seconds: float) -> tuple[float, int]:
-    """Measure the age of readings when they are stored, with default settings; returns the 99th centile, and of how many.
+    """Measure the age of readings when they are stored, with default settings, in seconds.
 
-    Few meters, so that the seal interval decides and not the number of readings.
+    Few meters, so that the seal interval decides and not the number of readings. Returns the 99th centile, and of how
+    many readings it is.
     """
     with servers(directory) as (broker, store), plant.running(1) as ports:
         town = rig.Town(directory / "town", FEW_DEVICES, INTERVAL_S).write(ports, broker.port, broker.port, store)
