@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lacking import lacking
 
 from bench.harness import Row, Scale, number, table
+from bench.report import BEGIN, END, Rows, put
 
 from servers import Influx1, Mosquitto
 
@@ -89,3 +90,22 @@ def test_a_bench_of_no_such_name_is_refused() -> None:
     )
     assert done.returncode == 2
     assert "collector" in done.stderr
+
+
+def test_a_report_replaces_what_stood_between_its_markers() -> None:
+    """And leaves the rest of the page as it is, however often."""
+    files = [Rows("a machine", [_row(5.0)])]
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    once = put(page, files)
+    assert once.startswith(f"before\n{BEGIN}\n")
+    assert once.endswith(f"{END}\nafter\n")
+    assert "a machine" in once
+    assert "5.00 B" in once
+    assert "old" not in once
+    assert put(once, files) == once
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    """Nothing is written over what a person wrote."""
+    with pytest.raises(ValueError, match="measured"):
+        put("a page", [])
