@@ -33,8 +33,10 @@ lint: .venv/dev ## check style, types and who imports whom
 	@echo "make: mypy" && $(BIN)/mypy
 	@echo "make: import-linter" && $(BIN)/lint-imports
 
-bench: .venv/dev ## measure how fast and how small
-	@set -e; for script in bench/*.py; do echo "make: $$script"; $(BIN)/python $$script $(ARGS); done
+bench: .venv/dev ## measure how fast and how small, each figure beside its target
+	@tests/install-services
+	@echo "make: all benches, some ten minutes; ARGS=--quick for a smoke test, ARGS=NAME for one"
+	@$(BIN)/python -m bench $(ARGS)
 
 docs: .venv/dev ## write the pages of docs/ that are made from the code
 	@echo "make: docs/configuration.md, docs/devices.md, docs/measurements.md, docs/schemas/*.json"

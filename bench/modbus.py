@@ -1,4 +1,4 @@
-"""Registers a second on one core, from a C server (libmodbus): ours beside a bare pymodbus client and a bare socket.
+"""Registers a second of CPU, from a C server (libmodbus): ours beside a bare pymodbus client and a bare socket.
 
 The server is another process; what is compared is what the client costs. Ours decodes every value into a reading.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pymodbus.client import AsyncModbusTcpClient
 
+from bench.harness import Row, Scale, main
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint
 from edge.modbus.reader import DeviceReader
@@ -50,16 +51,16 @@ def profile() -> RegisterProfile:
     )
 
 
-async def rate(call: Callable[[], Awaitable[object]]) -> float:
-    """Call again and again for some seconds; returns registers/s."""
-    calls, begin = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - begin) < SECONDS:
+async def rate(call: Callable[[], Awaitable[object]], seconds: float) -> float:
+    """Call again and again for some seconds; returns registers a second of CPU."""
+    calls, begin = 0, time.process_time()
+    while (elapsed := time.process_time() - begin) < seconds:
         await call()
         calls += 1
     return calls * COUNT / elapsed
 
 
-async def bare_socket(port: int) -> float:
+async def bare_socket(port: int, seconds: float) -> float:
     """Measure a client that only sends and receives bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     request = bytes([0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, COUNT])
@@ -68,54 +69,56 @@ async def bare_socket(port: int) -> float:
         writer.write(request)
         await reader.readexactly(9 + 2 * COUNT)
 
-    result = await rate(ask)
+    result = await rate(ask, seconds)
     writer.close()
     await writer.wait_closed()
     return result
 
 
-async def bare_pymodbus(port: int) -> float:
+async def bare_pymodbus(port: int, seconds: float) -> float:
     """Measure pymodbus' own client."""
     client = AsyncModbusTcpClient("127.0.0.1", port=port)
     await client.connect()
-    result = await rate(lambda: client.read_holding_registers(0, count=COUNT, device_id=1))
+    result = await rate(lambda: client.read_holding_registers(0, count=COUNT, device_id=1), seconds)
     client.close()
     return result
 
 
-async def ours(port: int) -> float:
+async def ours(port: int, seconds: float) -> float:
     """Measure the driver: requests, checks, decoding into readings."""
     transport = Transport(Endpoint("127.0.0.1", port), 1.0)
     reader = DeviceReader("bench", 1, profiles.compile_model(profile(), {}))
     measured = await reader.read(transport)
-    assert len(measured.readings) == COUNT // 2  # noqa: S101 - a bench that reads nothing measures nothing
-    result = await rate(lambda: reader.read(transport))
+    assert len(measured.readings) == COUNT // 2
+    result = await rate(lambda: reader.read(transport), seconds)
     transport.close()
     return result
 
 
-def main() -> None:
-    """Measure and print."""
+def measure(scale: Scale) -> list[Row]:
+    """Measure each client against the same server."""
+    seconds = scale.seconds(SECONDS, 0.1)
     command = [sys.executable, str(SERVER), "tcp"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None  # noqa: S101 - asked for
-        assert server.stdout is not None  # noqa: S101 - asked for
+        assert server.stdin is not None
+        assert server.stdout is not None
         json.dump({str(address): 0x4366 for address in range(COUNT)}, server.stdin)
         server.stdin.close()
         try:
             port = int(server.stdout.readline())
-            rates = {name: asyncio.run(call(port)) for name, call in CLIENTS.items()}
+            rates = {name: asyncio.run(call(port, seconds)) for name, call in CLIENTS.items()}
         finally:
             server.kill()
-    for name, registers in rates.items():
-        print(f"{name:46} {registers:12,.0f} registers/s")
-    print(
-        f"ours / bare pymodbus client: {rates['ours, decoded into readings'] / rates['bare pymodbus client']:.2f}"
-        "   (must be at least 0.50)"
-    )
+    rows = [
+        Row(what=f"modbus: {name}", measured=registers, unit="registers a CPU second", better="more")
+        for name, registers in rates.items()
+    ]
+    ratio = rates[OURS] / rates[BARE]
+    return [*rows, Row(what="modbus: ours / bare pymodbus client", measured=ratio, unit="", must=0.5, better="more")]
 
 
-CLIENTS = {"bare socket": bare_socket, "bare pymodbus client": bare_pymodbus, "ours, decoded into readings": ours}
+BARE, OURS = "bare pymodbus client", "ours, decoded into readings"
+CLIENTS = {"bare socket": bare_socket, BARE: bare_pymodbus, OURS: ours}
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -1,6 +1,6 @@
 """One core's worth of the path of a reading: how small on the wire, how fast through the collector and the spool.
 
-Prints what was measured beside what must be reached. Compare figures of one run; machines differ.
+Parts by themselves, without sockets: where to look when a whole is slow.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.harness import Row, Scale, main
 from cloud import registry, routing
 from cloud.registry_file import RegistryEntry, RegistryFile
 from cloud.stores.line_protocol import encode
@@ -66,18 +67,19 @@ def town_registry() -> registry.Registry:
     return registry.Registry(RegistryFile(format=1, town="bench", sites=sites, entries=entries))
 
 
-def rate(call: Callable[[int], int]) -> float:
+def rate(call: Callable[[int], int], seconds: float) -> float:
     """Call again and again for some seconds; returns readings/s of what the calls say they did."""
     done = rounds = 0
     begin = time.perf_counter()
-    while (elapsed := time.perf_counter() - begin) < SECONDS:
+    while (elapsed := time.perf_counter() - begin) < seconds:
         done += call(rounds)
         rounds += 1
     return done / elapsed
 
 
-def main() -> None:
-    """Measure and print."""
+def measure(scale: Scale) -> list[Row]:
+    """Measure each part by itself."""
+    seconds = scale.seconds(SECONDS, 0.05)
     samples = [batch(number) for number in range(4)]
     readings = sum(len(sample.readings) for sample in samples[0])
     payloads = []
@@ -105,15 +107,14 @@ def main() -> None:
             return readings
 
         rows = [
-            ("bytes a reading on the wire, MQTT included", per_reading, "at most 7, dream 4"),
-            ("collector: batch to line protocol, readings/s", rate(collect), "at least 120000, dream 250000"),
-            ("gateway: samples to compressed pack, readings/s", rate(pack), "agent in all at least 30000"),
-            ("gateway: samples to disk, readings/s", rate(seal), "agent in all at least 30000"),
+            Row(what="path: bytes a reading in a batch of 75 samples", measured=per_reading, unit="B"),
+            Row(what="path: batch to line protocol", measured=rate(collect, seconds), unit="readings/s", better="more"),
+            Row(what="path: samples to pack", measured=rate(pack, seconds), unit="readings/s", better="more"),
+            Row(what="path: samples to disk", measured=rate(seal, seconds), unit="readings/s", better="more"),
         ]
         spool.close()
-    for what, measured, target in rows:
-        print(f"{what:52} {measured:12,.1f}   {target}")
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -75,8 +75,8 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     u: str = ""
     bn: str | None = None
     bt: float | None = None
-    bver: int = senml.KNOWN_VERSION
-    q: int = msgspec.field(default=0, name="q_")
+    bver: Literal[26] = senml.KNOWN_VERSION
+    q: Annotated[int, msgspec.Meta(ge=0, le=MAX_FLAGS)] = msgspec.field(default=0, name="q_")
 
 
 _plain = msgspec.json.Decoder(list[_Plain])
@@ -115,10 +115,10 @@ def _plain_samples(records: list[_Plain]) -> Iterator[Sample]:
         elif record.bt is not None and readings:
             raise _NotPlainError
         quantity, channel = _split(record.n)
-        value, flags = record.v, record.q
-        if record.bver != senml.KNOWN_VERSION or value - value != 0.0 or not 0 <= flags <= MAX_FLAGS:
+        value = record.v
+        if value - value != 0.0:
             raise _NotPlainError
-        readings.append(Reading(quantity, value, record.u, channel, flags))
+        readings.append(Reading(quantity, value, record.u, channel, record.q))
     yield Sample(device, time_ms, tuple(readings))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_VERSION = 10
 SECONDARY_UNITS = 1 << 4
 """RFC 9100: feature code 4; a pack that uses units of RFC 8798's secondary table says so in `bver`."""
-KNOWN_VERSION = DEFAULT_VERSION | SECONDARY_UNITS
+KNOWN_VERSION: Final = 26
+"""DEFAULT_VERSION | SECONDARY_UNITS."""
 RELATIVE_BELOW_S = 2**28
 """RFC 8428 section 4.5.3: a smaller time is relative to now."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:./_-]*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from base.errors import PermanentError
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 ModbusProfile: TypeAlias = RegisterProfile | SunSpecProfile
 
 
+@cache
 def load(name: str) -> ModbusProfile:
-    """Read and check a profile.
+    """Read and check a profile, once for each process.
 
     Raises: ConfigError at the line that is wrong.
     """
@@ -36,8 +38,16 @@ def load(name: str) -> ModbusProfile:
 
 
 def compile_model(profile: ModbusProfile, parameters: Mapping[str, float]) -> Compiled:
-    """Compile a profile for a device with these parameters (all declared ones, checked)."""
-    return profile.compile(parameters)
+    """Compile a profile for devices with these parameters (all declared ones, checked).
+
+    What is compiled never changes, and devices of one kind share it: a hundred meters cost the memory of one.
+    """
+    return _compiled(profile, tuple(sorted(parameters.items())))
+
+
+@lru_cache(1024)
+def _compiled(profile: ModbusProfile, parameters: tuple[tuple[str, float], ...]) -> Compiled:
+    return profile.compile(dict(parameters))
 
 
 class Decoded(NamedTuple):

@@ -92,7 +92,7 @@ class RegisterHalf(Half, frozen=True, forbid_unknown_fields=True, kw_only=True):
     identity: dict[str, Text] = msgspec.field(default_factory=dict)
 
 
-class RegisterProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RegisterProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True, eq=False):
     """A whole profile of a Modbus device whose registers are listed."""
 
     modbus: RegisterHalf

@@ -1,4 +1,6 @@
-"""The one module that touches pymodbus: requests out, registers back, its errors translated.
+"""One line to its devices: requests out, registers back, errors translated.
+
+`tcp` speaks Modbus TCP, `rtu` whatever carries RTU frames: serial ports and serial servers.
 
 A late reply is never taken for the answer to another question. Modbus TCP numbers its transactions, and after a
 time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first
@@ -10,29 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import struct
 import time
 from typing import TYPE_CHECKING, TypeAlias
-
-from pymodbus import FramerType
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException, ModbusIOException
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
-from pymodbus.pdu.register_message import ReadHoldingRegistersResponse
 
 from base.errors import PermanentError, TransientError
 from edge.modbus.config import Endpoint, SerialLine
 from edge.modbus.diagnosis import why_closed
 from edge.modbus.registers import Request
+from edge.modbus.tcp import TcpConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from edge.modbus.rtu import RtuConnection
 Line: TypeAlias = Endpoint | SerialLine
-_Client: TypeAlias = AsyncModbusTcpClient | AsyncModbusSerialClient
+_Connection: TypeAlias = "TcpConnection | RtuConnection"
 
-logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it has to say comes as an exception
 
 QUIET_AFTER_TIMEOUT_S = 0.3
 """A line is left alone that long after a time-out: what is a little late falls into the void."""
@@ -84,7 +78,7 @@ class Transport:
     def __init__(self, line: Line, timeout_s: float) -> None:
         self.line = line
         self._timeout_s = timeout_s
-        self._client: _Client | None = None
+        self._client: _Connection | None = None
         self._last_number = 0
         self._free_at_s = 0.0
         self.asked_at_s = 0.0
@@ -108,7 +102,8 @@ class Transport:
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
         if self._client is not None:
-            self._last_number = self._client.ctx.next_tid
+            if isinstance(self._client, TcpConnection):
+                self._last_number = self._client.number
             self._client.close()
             self._client = None
 
@@ -131,17 +126,19 @@ class Transport:
             await asyncio.sleep(wait_s)
         self.asked_at_s = time.monotonic()
         try:
-            reply: ModbusPDU = await _call(client, request)(request.address, count=request.count, device_id=unit)
-        except (ModbusException, OSError) as error:
+            question = request.function_code, request.address, request.count
+            pdu = await client.ask(unit, question, self._timeout_s)
+        except OSError as error:
             self._unanswered(unit, request)
             raise NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s") from error
         except asyncio.CancelledError:
             self._unanswered(unit, request)
             raise
         self._free_at_s = time.monotonic() + self._silence_s + turnaround_s
-        if isinstance(reply, ExceptionResponse) and reply.function_code & 0x7F == request.function_code:
-            raise self._refusal(unit, request, reply.exception_code)
-        words = _content(reply, request)
+        code = _exception(pdu, request)
+        if code is not None:
+            raise self._refusal(unit, request, code)
+        words = _content(pdu, request)
         if words is None:
             self._unanswered(unit, request)
             raise NoAnswerError(f"{self.line}, unit {unit}: an answer to another question")
@@ -163,85 +160,31 @@ class Transport:
             return NoAnswerError(text)
         return TransientError(text) if code in _PASSING else RefusedError(text, code)
 
-    async def _connected(self) -> _Client:
+    async def _connected(self) -> _Connection:
         if self._client is not None and self._client.connected:
             return self._client
         self.close()
-        client = self._make_client()
         began_s = time.monotonic()
-        try:
-            connected = await client.connect()
-        except (UnicodeError, OSError, ModbusException):
-            connected = False
-        except ValueError as error:  # pyserial, for an odd baud rate
-            client.close()
-            raise NoAnswerError(f"{self.line}: {error}") from error
-        if not connected:
-            client.close()
+        client = await self._opened()
+        if client is None:
             took_s = time.monotonic() - began_s
             raise NoAnswerError(f"{self.line}: {await why_closed(self.line, self._timeout_s, took_s)}")
-        client.ctx.next_tid = self._last_number  # a new connection begins at 0 again, and a gateway may mix them up
         self._client = client
         return client
 
-    def _make_client(self) -> _Client:
-        client = self._bare_client()
-        for strict in (_HoldingReply, _InputReply):
-            client.register(strict)
-        _drop_what_cannot_be_read(client)
-        return client
-
-    def _bare_client(self) -> _Client:
-        # reconnect_delay 0 and retries 0: when to try again is not pymodbus' business
-        if isinstance(self.line, Endpoint):
-            return AsyncModbusTcpClient(
-                self.line.host,
-                port=self.line.port,
-                framer=FramerType.RTU if self.line.is_rtu else FramerType.SOCKET,
-                timeout=self._timeout_s,
-                retries=0,
-                reconnect_delay=0,
-            )
-        settings = self.line.settings
-        return AsyncModbusSerialClient(
-            self.line.port,
-            baudrate=settings.baud_rate,
-            parity=settings.parity,
-            stopbits=settings.stop_bits,
-            timeout=self._timeout_s,
-            retries=0,
-            reconnect_delay=0,
-        )
-
-
-class _HoldingReply(ReadHoldingRegistersResponse):
-    """A reply whose byte count must be that of whole registers, and of what came; pymodbus drops an odd byte."""
-
-    def decode(self, data: bytes) -> None:
-        """Read the registers. Raises: ModbusIOException for a count that does not fit."""
-        if data[0] % 2 or data[0] != len(data) - 1:
-            raise ModbusIOException(f"byte count {data[0]} before {len(data) - 1} bytes")
-        super().decode(data)
-
-
-class _InputReply(_HoldingReply):
-    """As `_HoldingReply`, for function code 4."""
-
-    function_code = 4
-
-
-def _drop_what_cannot_be_read(client: _Client) -> None:
-    """Treat a frame that pymodbus cannot decode as noise: left alone it ends the connection with a trace."""
-    ctx = client.ctx
-    decode = ctx.callback_data
-
-    def callback_data(data: bytes, addr: tuple[str, int] | None = None) -> int:
+    async def _opened(self) -> _Connection | None:
+        """Open the line; None where that fails."""
         try:
-            return decode(data, addr)
-        except (ModbusException, struct.error, IndexError):
-            return len(data)
+            if isinstance(self.line, Endpoint) and not self.line.is_rtu:
+                # a new connection counts on: a gateway behind which serial devices stand may mix connections up
+                return await TcpConnection.open(self.line.host, self.line.port, self._timeout_s, self._last_number)
+            from edge.modbus.rtu import RtuConnection  # noqa: PLC0415 - pymodbus is loaded when it is first needed
 
-    ctx.callback_data = callback_data  # type: ignore[method-assign] # pymodbus offers no other place
+            return await RtuConnection.open(self.line, self._timeout_s)
+        except (UnicodeError, OSError):
+            return None
+        except ValueError as error:  # pyserial, for an odd baud rate
+            raise NoAnswerError(f"{self.line}: {error}") from error
 
 
 def _silence_s(line: Line) -> float:
@@ -259,21 +202,16 @@ def _size(request: Request) -> int:
     return _size_of(request.function_code, request.count)
 
 
-def _call(client: _Client, request: Request) -> Callable[..., Awaitable[ModbusPDU]]:
-    return {
-        1: client.read_coils,
-        2: client.read_discrete_inputs,
-        3: client.read_holding_registers,
-        4: client.read_input_registers,
-    }[request.function_code]
+def _exception(pdu: bytes, request: Request) -> int | None:
+    """Return the code of an exception to this request; None where the answer is none."""
+    return pdu[1] if len(pdu) == 2 and pdu[0] == request.function_code | 0x80 else None
 
 
-def _content(reply: ModbusPDU, request: Request) -> list[int] | None:
-    """Return what a reply carries; None where it is no answer to this request."""
-    if reply.isError() or reply.function_code != request.function_code:
+def _content(pdu: bytes, request: Request) -> list[int] | None:
+    """Return what an answer carries; None where it is none to this request."""
+    size = _size(request)
+    if len(pdu) != 2 + size or pdu[0] != request.function_code or pdu[1] != size:
         return None
     if request.function_code in (1, 2):
-        if (len(reply.bits) + 7) // 8 != _size(request):
-            return None
-        return [int(bit) for bit in reply.bits[: request.count]]
-    return list(reply.registers) if len(reply.registers) == request.count else None
+        return [pdu[2 + index // 8] >> index % 8 & 1 for index in range(request.count)]
+    return list(struct.unpack_from(f">{request.count}H", pdu, 2))

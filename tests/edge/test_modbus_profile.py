@@ -117,9 +117,18 @@ def test_a_broken_profile_names_line_and_remedy(
     file.parent.mkdir()
     file.write_text(text.replace(old, new))
     monkeypatch.setattr(public, "load_document", lambda _name: strict_yaml.load(file))
+    profiles.load.cache_clear()
     with pytest.raises(ConfigError) as caught:
         profiles.load("eastron/sdm630")
     assert caught.value.at.file == file
     assert caught.value.at.line > 1
     assert found in caught.value.found
     assert expected in caught.value.expected
+
+
+def test_devices_of_one_kind_share_what_is_compiled() -> None:
+    """A hundred meters cost the memory of one; another parameter makes another."""
+    ratio = {"ct_ratio": 40.0}
+    profile = profiles.load("eastron/sdm630")
+    assert profiles.compile_model(profile, {}) is profiles.compile_model(profiles.load("eastron/sdm630"), {})
+    assert profiles.compile_model(profile, ratio) is not profiles.compile_model(profile, {})

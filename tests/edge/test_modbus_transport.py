@@ -330,6 +330,117 @@ def test_a_late_modbus_tcp_reply_is_told_by_its_number() -> None:
     asyncio.run(play())
 
 
+def _tcp_answer(question: bytes, *, number: int | None = None, protocol: int = 0, unit: int | None = None) -> bytes:
+    """Answer a Modbus TCP question with the addresses that it asked for."""
+    address, count = int.from_bytes(question[8:10], "big"), int.from_bytes(question[10:12], "big")
+    words = b"".join((address + n).to_bytes(2, "big") for n in range(count))
+    head = question[:2] if number is None else number.to_bytes(2, "big")
+    tail = bytes([question[6] if unit is None else unit, question[7], len(words)]) + words
+    return head + protocol.to_bytes(2, "big") + len(tail).to_bytes(2, "big") + tail
+
+
+FOREIGN_FRAMES: dict[str, Callable[[bytes], bytes]] = {
+    "another transaction": lambda question: _tcp_answer(question, number=4711),
+    "another unit": lambda question: _tcp_answer(question, unit=77),
+    "the answer twice": _tcp_answer,
+}
+
+
+@pytest.mark.parametrize("how", FOREIGN_FRAMES)
+def test_a_foreign_modbus_tcp_frame_is_passed_over(how: str) -> None:
+    """Before the right answer, in one segment with it; and one after the other is read."""
+
+    async def play() -> None:
+        async with _tcp_server(lambda data: FOREIGN_FRAMES[how](data) + _tcp_answer(data)) as port:
+            transport = Transport(Endpoint("127.0.0.1", port), 2.0)
+            for address in (100, 200, 300):
+                expected = [address + n for n in range(4)]
+                assert await transport.read(1, Request(3, address, 4)) == expected
+            transport.close()
+
+    asyncio.run(play())
+
+
+def test_what_is_no_modbus_tcp_is_no_answer() -> None:
+    """Another protocol's number, or a length that none has: nothing says where the next frame begins."""
+    for garbage in (b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(40), b"\xff" * 40):
+
+        async def play(garbage: bytes = garbage) -> None:
+            async with _tcp_server(lambda data: garbage + _tcp_answer(data, protocol=1)) as port:
+                transport = Transport(Endpoint("127.0.0.1", port), 0.1)
+                with pytest.raises(NoAnswerError):
+                    await transport.read(1, REQUEST)
+                transport.close()
+
+        asyncio.run(play())
+
+
+def test_a_modbus_tcp_answer_may_come_in_pieces() -> None:
+    """Byte by byte, as a slow serial server sends it."""
+    written: list[asyncio.Task[None]] = []
+
+    async def dribble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        written.append(cast("asyncio.Task[None]", asyncio.current_task()))
+        while question := await reader.read(1024):
+            for byte in _tcp_answer(question):
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    async def play() -> None:
+        server = await asyncio.start_server(dribble, "127.0.0.1", 0)
+        transport = Transport(Endpoint("127.0.0.1", server.sockets[0].getsockname()[1]), 2.0)
+        for _ in range(3):
+            assert await transport.read(1, REQUEST) == RIGHT
+        transport.close()
+        server.close()
+        await asyncio.gather(*written)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("function_code", [1, 2])
+def test_bits_come_over_modbus_tcp(function_code: int) -> None:
+    """The first bit is the least significant of the first byte."""
+
+    def talk(question: bytes) -> bytes:
+        return question[:4] + b"\0\x05" + question[6:8] + b"\x02\x05\x02"
+
+    async def play() -> None:
+        async with _tcp_server(talk) as port:
+            transport = Transport(Endpoint("127.0.0.1", port), 2.0)
+            assert await transport.read(1, Request(function_code, 0, 10)) == [1, 0, 1, 0, 0, 0, 0, 0, 0, 1]
+            transport.close()
+
+    asyncio.run(play())
+
+
+def test_a_modbus_tcp_server_that_hangs_up_is_no_answer_and_is_called_again() -> None:
+    """As devices do that allow a connection one question, or none while they restart."""
+    calls: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        question = await reader.read(1024)
+        calls.append(question)
+        if len(calls) > 1:
+            writer.write(_tcp_answer(question))
+        writer.close()
+
+    async def play() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        transport = Transport(Endpoint("127.0.0.1", server.sockets[0].getsockname()[1]), 2.0)
+        with pytest.raises(NoAnswerError):
+            await transport.read(1, REQUEST)
+        assert await transport.read(1, REQUEST) == RIGHT
+        transport.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(play())
+    assert calls[0][:2] != calls[1][:2], "a new connection counts on"
+
+
 @pytest.mark.parametrize("body", [bytes([0x81, 2]), bytes([3, 3, 3, 32, 9]), bytes([3, 200, 1, 2]), b"\x03", b"\x83"])
 def test_a_modbus_tcp_reply_that_fits_nothing_is_no_answer_and_no_trace(
     body: bytes, caplog: pytest.LogCaptureFixture

@@ -46,6 +46,7 @@ def test_a_broken_profile_names_line_and_remedy(
     file = tmp_path / "meter.yaml"
     file.write_text(text.replace(old, new))
     monkeypatch.setattr(public, "load_document", lambda _name: strict_yaml.load(file))
+    profiles.load.cache_clear()
     with pytest.raises(ConfigError) as caught:
         profiles.load("sunspec/meter")
     assert caught.value.at.line > 1

@@ -60,7 +60,7 @@ class SunSpecHalf(Half, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sunspec: SunSpec
 
 
-class SunSpecProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SunSpecProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True, eq=False):
     """A whole profile of SunSpec devices."""
 
     modbus: SunSpecHalf
