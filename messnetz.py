@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEBUG = "MESSNETZ_DEBUG"
-OPTIONAL_MODULES = {"amqtt", "influxdb_client", "pymodbus", "rich", "serial", "sunspec2", "urllib3"}
+OPTIONAL_MODULES = {"amqtt", "influxdb_client", "nacl", "pymodbus", "rich", "serial", "sunspec2", "urllib3"}
 """What the extras in pyproject.toml bring; a plain installation has none of them."""
 
 
