@@ -151,7 +151,11 @@ class CommandMemory:
         """
         if len(self._seen) >= MOST_REMEMBERED:
             raise PermanentError(f"{MOST_REMEMBERED} commands are remembered until they expire; no more are taken")
-        self._write(Seen(command, expires_at_ms, state))
+        try:
+            self._write(Seen(command, expires_at_ms, state))
+        except TransientError:
+            self._seen[command] = Seen(command, expires_at_ms, "refused")  # and stays so when the disk is well again
+            raise
 
     def end(self, command: str, state: State) -> None:
         """Remember how a command ended.
@@ -186,7 +190,7 @@ class CommandMemory:
         self._marks = msgspec.structs.replace(self._marks, forgotten_until_ms=until_ms)
 
     def _write(self, line: _Line) -> None:
-        self._take(line)  # also where the disk refuses: a command that was refused for it stays refused
+        self._take(line)
         if self._descriptor is None or self._lines > 2 * (len(self._seen) + len(self._spans)) + MOST_USELESS_LINES:
             self._rewrite()
             return

@@ -50,6 +50,7 @@ MAX_AUDIT_BYTES = 1 << 20
 AUDITS_KEPT = 2
 SKEW_MS = 120_000
 """So far may the clock of city IT be ahead of ours."""
+ROUNDING_MS = 2
 MOST_ARRIVED = 32
 MOST_RUNNING = 8
 MOST_UNSENT_REPLIES = 100
@@ -130,6 +131,7 @@ class Commands:
         self._disk_turn = asyncio.Lock()
         self._arrived: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue(MOST_ARRIVED)
         self._unsent: deque[Reply] = deque(maxlen=MOST_UNSENT_REPLIES)
+        self._undecided = 0
         self._running: set[asyncio.Task[None]] = set()
         self._noise = Backoff("commands that nobody with a key of ours has signed", logger)
         self.ignored = 0
@@ -139,8 +141,14 @@ class Commands:
         """Take a message from the command topic; on the agent's loop, and never blocks."""
         try:
             self._arrived.put_nowait((payload, retained))
+            self._undecided += 1
         except asyncio.QueueFull:
             self._ignore(f"over {MOST_ARRIVED} at once")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message waits for its verdict and no command runs."""
+        return not self._undecided and not self._running
 
     def marked(self, sample: Sample) -> Sample:
         """Return a sample with its readings flagged where it was taken during maintenance."""
@@ -158,6 +166,7 @@ class Commands:
                 if arrival.done():
                     taken, arrival = arrival.result(), asyncio.ensure_future(self._arrived.get())
                     await self._take(*taken)
+                    self._undecided -= 1
         finally:
             stopped.cancel()
             arrival.cancel()
@@ -229,7 +238,7 @@ class Commands:
         if address.gateway != self._gateway:
             return f"addressed to gateway {address.gateway}"
         if is_timed and memory.is_blank:
-            await self._on_disk(lambda: memory.begin(clock.wall_ms(self._began_s)))
+            await self._on_disk(lambda: memory.begin(clock.wall_ms(self._began_s) - ROUNDING_MS))
         if is_timed:
             await self._on_disk(lambda: memory.forget_expired(now_ms))
         before = memory.state_of(address.id)

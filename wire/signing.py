@@ -76,7 +76,7 @@ def is_signed(public: bytes, message: bytes, signature: str) -> bool:
         raw = base64.b64decode(signature, validate=True)
     except (binascii.Error, ValueError):
         return False
-    if len(raw) != SIGNATURE_BYTES:
+    if len(raw) != SIGNATURE_BYTES or base64.b64encode(raw).decode() != signature:  # written in one way only
         return False
     try:
         VerifyKey(public).verify(message, raw)

@@ -85,6 +85,14 @@ def test_a_signature_that_is_none_is_none(signature: str) -> None:
     assert not signing.is_signed(PUBLIC, b"m", signature)
 
 
+def test_a_signature_is_written_in_one_way_only() -> None:
+    """Bits of its last character that mean nothing must be zero."""
+    signature = signing.sign(PRIVATE, b"m")
+    other = signature[:-3] + chr(ord(signature[-3]) + 1) + "=="
+    assert base64.b64decode(other) == base64.b64decode(signature)
+    assert not signing.is_signed(PUBLIC, b"m", other)
+
+
 WRONG = [
     ({"action": {"command": "reboot"}}, "Invalid value 'reboot' - at `$.action.command`"),
     ({"action": {"command": "read", "device": "meter", "twice": True}}, "unknown field `twice`"),
