@@ -45,7 +45,7 @@ class Part:
 PARTS = {
     "device": Part("edge.cli:device", "gateway", "Read a device on the bench, or decode what it sent."),
     "gateway": Part("gateway.cli:gateway", "gateway", "Check, run and ask the agent on a gateway."),
-    "cloud": Part("cloud.cli:cloud", "cloud", "Check and run a collector; export what the store holds."),
+    "cloud": Part("cloud.cli:cloud", "cloud", "Run a collector, export what the store holds, command gateways."),
     "town": Part("messnetz:town", "gateway,cloud", "Check a town's directory and build its registry."),
     "demo": Part("simulator.cli:demo", "demo", "Run a small town on this machine, from meters to database."),
 }

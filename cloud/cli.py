@@ -18,6 +18,7 @@ from base.errors import PermanentError
 from cloud import config as configs
 from cloud import export as exports
 from cloud import registry as registries
+from cloud.command_cli import command, key
 from cloud.stores.config import missing_file, open_store
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ _file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_
 
 @click.group()
 def cloud() -> None:
-    """Collect what gateways send, and read the store."""
+    """Collect what gateways send, read the store, and command gateways."""
+
+
+cloud.add_command(command)
+cloud.add_command(key)
 
 
 def _load(file: Path) -> tuple[CollectorFile, Registry]:

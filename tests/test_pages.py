@@ -42,6 +42,7 @@ def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
     """Find the command that a command line names, and what is left of the line."""
     command: click.Command = messnetz.root
     while isinstance(command, click.Group) and words:
+        words = words[sum(isinstance(parameter, click.Argument) for parameter in command.params) :]
         found = command.get_command(click.Context(command), words[0])
         assert found is not None, f"no command {words[0]!r}"
         command, words = found, words[1:]
