@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from base.audit import AuditLog
-from base.errors import ConfigError, MessnetzError, Position
+from base.errors import MessnetzError
 from base.retry import Backoff
 from gateway import clock
 from gateway.command_handlers import Table, marked
+from gateway.command_keys import read_keys
 from gateway.command_memory import CommandMemory
 from wire import command as wire_command
 from wire import signing
@@ -33,7 +34,7 @@ from wire.errors import BadMessageError
 from wire.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
     from gateway.clock import Clock
@@ -60,48 +61,6 @@ PROGRESS_S = 10.0
 RETRY_REPLY_S = 1.0
 GRACE_S = 2.0
 """How long commands may still run when the agent stops."""
-
-
-def read_keys(settings: str | Iterable[str]) -> dict[str, bytes]:
-    """Read the public keys that `command_key` names, by their ids.
-
-    Raises: ConfigError naming the file that is wrong.
-    """
-    keys: dict[str, bytes] = {}
-    for setting in [settings] if isinstance(settings, str) else settings:
-        for text in _key_texts(setting):
-            key = signing.read_key(text)
-            keys[signing.key_id(key)] = key
-    return keys
-
-
-def _key_texts(setting: str) -> list[str]:
-    if not setting.startswith("/") or _is_key(setting):
-        return [setting]
-    file = Path(setting)
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            Position(file), f"no readable file ({error})", "a file with public keys, one a line"
-        ) from None
-    texts = []
-    for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip()
-        if text and not _is_key(text):
-            raise ConfigError(Position(file, number), "no public key", "one as `messnetz cloud key` prints it")
-        texts += [text] if text else []
-    if not texts:
-        raise ConfigError(Position(file), "no public key", "at least one, as `messnetz cloud key` prints it")
-    return texts
-
-
-def _is_key(text: str) -> bool:
-    try:
-        signing.read_key(text)
-    except ValueError:
-        return False
-    return True
 
 
 class Commands:

@@ -25,7 +25,7 @@ CommandKey: TypeAlias = Annotated[
     str,
     msgspec.Meta(
         pattern=rf"{PUBLIC_KEY_PATTERN}|^/.+" + END,
-        description="a public key as `messnetz cloud key` prints it, or the absolute path of a file that holds some",
+        description="a public key (44 characters), or the absolute path of a file that holds some",
     ),
 ]
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from base.errors import ConfigError
 from gateway import clock, commands
 from gateway.clock import Clock
-from gateway.commands import AUDIT_NAME, MEMORY_NAME, read_keys
+from gateway.command_keys import read_keys
+from gateway.commands import AUDIT_NAME, MEMORY_NAME
 from wire import signing
 from wire.command import Configure, Downlink, Maintenance, Read, Reload, Resend
 from wire.readings import Flag, Reading, Sample
