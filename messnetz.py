@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wire.town import Sector
 
 DEBUG = "MESSNETZ_DEBUG"
-OPTIONAL_MODULES = {"amqtt", "influxdb_client", "pymodbus", "rich", "serial", "sunspec2", "urllib3"}
+OPTIONAL_MODULES = {"amqtt", "influxdb_client", "nacl", "pymodbus", "rich", "serial", "sunspec2", "urllib3"}
 """What the extras in pyproject.toml bring; a plain installation has none of them."""
 SECTORS = ("traffic", "buildings", "industry", "heat", "climate")
 """As `wire.town` has them; repeated here so that `--help` needs no import."""
@@ -51,7 +51,7 @@ class Part:
 PARTS = {
     "device": Part("edge.cli:device", "gateway", "Read a device on the bench, or decode what it sent."),
     "gateway": Part("gateway.cli:gateway", "gateway", "Check, run and ask the agent on a gateway."),
-    "cloud": Part("cloud.cli:cloud", "cloud", "Check and run a collector; export and adopt what the store holds."),
+    "cloud": Part("cloud.cli:cloud", "cloud", "Run a collector; export and adopt what the store holds; command gateways."),
     "town": Part("messnetz:town", "gateway,cloud", "Make and check a town's directory; build its registry."),
     "demo": Part("simulator.cli:demo", "demo", "Run a small town on this machine, from meters to database."),
 }

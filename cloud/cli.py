@@ -24,6 +24,7 @@ from cloud import history
 from cloud import registry as registries
 from cloud.outcomes import Kind
 from cloud.progress import Progress
+from cloud.command_cli import command, key
 from cloud.stores.config import missing_file, open_store
 from cloud.unregistered import UNREGISTERED
 
@@ -44,7 +45,11 @@ _file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_
 
 @click.group()
 def cloud() -> None:
-    """Collect what gateways send; read the store, and adopt what it holds without a place."""
+    """Collect what gateways send; read the store, adopt what it holds without a place; command gateways."""
+
+
+cloud.add_command(command)
+cloud.add_command(key)
 
 
 def _load(file: Path) -> tuple[CollectorFile, Registry]:

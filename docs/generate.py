@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import msgspec
 
 from base.mqtt import MqttConfig, TlsConfig
+from cloud.command import CommandFile
 from cloud.config import CollectorFile
 from cloud.stores.config import EmbeddedConfig, Influx1Config, Influx2Config, StoreConfig
 from cloud.town import TownFile
@@ -44,6 +45,7 @@ SECTIONS: list[tuple[str, str, list[type[msgspec.Struct]]]] = [
         "Read by `messnetz cloud run`. Exactly one store.",
         [CollectorFile, StoreConfig, EmbeddedConfig, Influx1Config, Influx2Config],
     ),
+    ("Commands: `command.yaml`", "Read by `messnetz cloud command`.", [CommandFile]),
 ]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cloud.command import CommandFile
 from cloud.config import CollectorFile
 from cloud.town import TownFile
 from edge.modbus.config import ModbusBusConfig
@@ -55,6 +56,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "town.json": lambda: _schema("A Messnetz town", TownFile),
     "sites.json": lambda: _schema("The sites of a Messnetz town", dict[str, Site]),
     "collector.json": lambda: _schema("A collector", CollectorFile),
+    "command.json": lambda: _schema("Who commands gateways", CommandFile),
 }
 
 if __name__ == "__main__":

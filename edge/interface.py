@@ -6,12 +6,13 @@ touches the port.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from base.errors import TransientError
 
 if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
+    from wire.command import Configure, Downlink
     from wire.readings import Reading
 
 
@@ -62,6 +63,19 @@ class Bus(Protocol):
 
     async def close(self) -> None:
         """Let go of the port or connection."""
+
+
+@runtime_checkable
+class CommandableBus(Protocol):
+    """An open bus whose driver can also tell a device something. A driver without this method cannot."""
+
+    async def carry_out(self, command: Configure | Downlink) -> dict[str, Any]:
+        """Carry out a command that city IT has signed; nothing else is on the line meanwhile.
+
+        Returns: what the device said, as the reply's result.
+        Raises: PermanentError where the profile does not declare it, or the device refuses; TransientError where it
+        does not answer.
+        """
 
 
 class BusPlan(Protocol):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from base.mqtt import Connection, Handlers, Will
 from gateway import clock, status
 from gateway.clock import Clock
+from gateway.command_handlers import Handlers as CommandHandlers
+from gateway.commands import Commands
 from gateway.poller import Poller
 from gateway.sealer import Sealer, SpoolThread
 from gateway.sender import Sender
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from gateway.config import GatewayConfig
+    from wire.readings import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,13 @@ class Agent:
         self._loop = asyncio.get_running_loop()
         self._spool = await SpoolThread.open(Path(file.spool.path), file.spool)
         self._uplink = Uplink(window=file.uplink.window, timeout_s=file.uplink.confirm_timeout_s)
+        self._pollers = [Poller(plan, self._clock, self._deliver) for plan in self._config.buses]
+        by_device = {
+            device.id: poller
+            for plan, poller in zip(self._config.buses, self._pollers, strict=True)
+            for device in plan.devices
+        }
+        self._commands = Commands(self._config, CommandHandlers(by_device.get), self._clock, self._publish_reply)
         self._mqtt = self._connection()
         self._sender = Sender(self._spool, self._uplink, self._publish_batch)
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
@@ -75,7 +85,7 @@ class Agent:
 
     async def _work(self, stop: asyncio.Event) -> None:
         tasks: list[Coroutine[Any, Any, None]] = [self._sealer.run(stop), self._watch_clock(stop)]
-        tasks += [Poller(plan, self._clock, self._sealer.add).run(stop) for plan in self._config.buses]
+        tasks += [self._commands.run(stop), *(poller.run(stop) for poller in self._pollers)]
         async with asyncio.TaskGroup() as group:
             for task in tasks:
                 group.create_task(task)
@@ -99,8 +109,10 @@ class Agent:
     def _connection(self) -> Connection:
         gateway = self._file.gateway
 
-        def on_message(_topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
-            if not retained:
+        def on_message(topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
+            if topic == self._commands.topic:
+                self._loop.call_soon_threadsafe(self._commands.message, payload, retained)
+            elif not retained:
                 self._loop.call_soon_threadsafe(self._sender.confirmed, payload)
 
         def on_connected() -> None:
@@ -113,13 +125,19 @@ class Agent:
             self._file.mqtt,
             client_id=gateway,
             handlers=Handlers(on_connected, on_disconnected, on_message),
-            subscriptions=[self._topics.of(gateway, "confirm")],
+            subscriptions=[self._topics.of(gateway, "confirm"), *filter(None, [self._commands.topic])],
             will=Will(self._topics.of(gateway, "status"), self._status("offline")),
         )
 
     def _connected(self) -> None:
         self._publish_status()
         self._sender.connected()
+
+    def _deliver(self, sample: Sample) -> None:
+        self._sealer.add(self._commands.marked(sample))
+
+    def _publish_reply(self, topic: str, payload: bytes) -> bool:
+        return self._mqtt.publish(topic, payload)
 
     def _publish_batch(self, payload: bytes) -> bool:
         return self._mqtt.publish(self._topics.of(self._file.gateway, "batch"), payload)

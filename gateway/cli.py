@@ -17,6 +17,7 @@ from base.messages import Text
 from base.mqtt import read_credentials
 from gateway import config as configs
 from gateway import status as statuses
+from gateway.command_keys import read_keys
 from gateway.spool import read_totals
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def gateway() -> None:
 
 @gateway.command()
 @_file
-@click.option("--here", is_flag=True, help="Also load the password and certificate files: for the gateway itself.")
+@click.option("--here", is_flag=True, help="Also load passwords, certificates and keys: for the gateway itself.")
 def check(file: Path, *, here: bool) -> None:
     """Check a gateway's file; touches no device.
 
@@ -57,6 +58,7 @@ def check(file: Path, *, here: bool) -> None:
     config = configs.load(file)
     if here:
         read_credentials(config.file.mqtt)
+        read_keys(config.file.command_key)
     devices = sum(len(bus.devices) for bus in config.buses)
     click.echo(CHECKED.say(file=file, gateway=config.file.gateway, buses=len(config.buses), devices=devices))
 

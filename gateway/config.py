@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 
 from base import strict_yaml
 from base.mqtt import MqttConfig
 from edge.drivers import plan_bus
-from wire.ids import Id
+from wire.ids import END, Id
+from wire.signing import PUBLIC_KEY_PATTERN
 from wire.topics import DEFAULT_PREFIX, Prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.interface import BusPlan
+
+
+CommandKey: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"{PUBLIC_KEY_PATTERN}|^/.+" + END,
+        description="a public key (44 characters), or the absolute path of a file that holds some",
+    ),
+]
 
 
 class SpoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +64,8 @@ class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     uplink: UplinkConfig = UplinkConfig()
     socket: str = "/run/messnetz/agent.sock"
     """Where `messnetz gateway status` asks."""
+    command_key: CommandKey | list[CommandKey] = []
+    """Whose commands the agent obeys: one key, or several while an old one is replaced. None: nobody's."""
     buses: Annotated[list[dict[str, object]], msgspec.Meta(min_length=1)]
 
 

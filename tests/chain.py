@@ -70,9 +70,9 @@ class Chain:
         directory: Path,
         mqtt_port: int,
         store: Mapping[str, object],
-        gateway: Mapping[str, Mapping[str, object]] | None = None,
+        gateway: Mapping[str, object] | None = None,
     ) -> None:
-        """`gateway`: settings that go into sections of the agent's file."""
+        """`gateway`: settings of the agent's file; those of a section are added to it."""
         self.files = TownFiles(directory / "town")
         self.journal = Journal()
         self._since_ms = now_ms()
@@ -99,7 +99,7 @@ class Chain:
     def _adjust_gateway(self) -> None:
         content = yaml.safe_load(self.files.gateway.read_text())
         for section, settings in self._gateway.items():
-            content.setdefault(section, {}).update(settings)
+            content[section] = {**content.get(section, {}), **settings} if isinstance(settings, dict) else settings
         self.files.gateway.write_text(yaml.safe_dump(content))
 
     def run(self, *command: str) -> str:

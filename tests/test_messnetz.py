@@ -130,7 +130,12 @@ def test_the_optional_modules_are_those_of_the_extras() -> None:
     """A module that an extra brings, and whose absence would not be explained, would look like a fault of ours."""
     extras = PROJECT["optional-dependencies"]
     wanted = [re.split(r"[~>=<\[ ]", line)[0] for extra in ("gateway", "cloud", "demo") for line in extras[extra]]
-    modules = {"pyserial": "serial", "influxdb-client": "influxdb_client", "pysunspec2": "sunspec2"}
+    modules = {
+        "pyserial": "serial",
+        "influxdb-client": "influxdb_client",
+        "pysunspec2": "sunspec2",
+        "pynacl": "nacl",
+    }
     assert {modules.get(name, name) for name in wanted if name != "messnetz"} == messnetz.OPTIONAL_MODULES
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import messnetz
 from base.errors import ConfigError
+from cloud import command as commanding
 from cloud import config as collectors
 from cloud import town as towns
 from gateway import config as gateways
@@ -42,6 +43,7 @@ def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
     """Find the command that a command line names, and what is left of the line."""
     command: click.Command = messnetz.root
     while isinstance(command, click.Group) and words:
+        words = words[sum(isinstance(parameter, click.Argument) for parameter in command.params) :]
         found = command.get_command(click.Context(command), words[0])
         assert found is not None, f"no command {words[0]!r}"
         command, words = found, words[1:]
@@ -108,11 +110,13 @@ def test_the_error_of_the_technicians_page_is_the_one_that_appears(town: Path, m
     assert f"\n    {caught.value}\n" in page
 
 
-def test_the_collector_of_the_page_is_sound(tmp_path: Path) -> None:
+def test_the_files_of_the_collectors_page_are_sound(tmp_path: Path) -> None:
     """As the technician's town is."""
-    ((name, text),) = FILE.findall((ROOT / "docs" / "city-it.md").read_text(encoding="utf-8"))
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    assert collectors.load(tmp_path / name).collector == "collector-1"
+    for name, text in FILE.findall((ROOT / "docs" / "city-it.md").read_text(encoding="utf-8")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert collectors.load(tmp_path / "collector.yaml").collector == "collector-1"
+    commanding.make_key(tmp_path / "command.key")
+    assert commanding.load(tmp_path / "command.yaml").mqtt.user == "city-it"
 
 
 def test_every_decision_is_listed() -> None:

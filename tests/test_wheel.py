@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["base", "wire", "edge", "gateway", "cloud", "simulator"]
-GATEWAY, CLOUD, DEMO = {"pymodbus", "serial"}, {"influxdb_client", "urllib3"}, {"amqtt", "rich"}
+GATEWAY, CLOUD, DEMO = {"nacl", "pymodbus", "serial"}, {"influxdb_client", "nacl", "urllib3"}, {"amqtt", "rich"}
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys

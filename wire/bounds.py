@@ -16,3 +16,10 @@ MAX_FLAGS = 2**53
 """Bits of later releases included; a store keeps flags as a float."""
 MAX_CONFIRM_RANGES = 1_000
 MAX_REASON_CHARS = 300
+MAX_COMMAND_BYTES = 4096
+"""One command with its signature."""
+MAX_COMMAND_LIFE_MS = 7 * 86_400_000
+"""From when a command is issued until it expires; a gateway remembers its id for so long."""
+MAX_MAINTENANCE_MS = 90 * 86_400_000
+MAX_DOWNLINK_BYTES = 242
+"""What LoRaWAN carries in one frame at most."""

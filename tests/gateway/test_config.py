@@ -64,6 +64,8 @@ BROKEN = [
     ("mqtt:", "spool: {seal_interval_s: 0}\nmqtt:", (2, 26), "0"),
     ("mqtt:", "clock: ntp\nmqtt:", (2, 8), "'ntp'"),
     ("mqtt:", "uplink: {window: many}\nmqtt:", (2, 18), "'many'"),
+    ("mqtt:", "command_key: short\nmqtt:", (2, 14), "'short'"),
+    ("mqtt:", "command_key: [/etc/a.pub, b.pub]\nmqtt:", (2, 27), "'b.pub'"),
     ("id: cellar", "id: hall", (9, 9), "a second bus 'hall'"),
     ("id: kitchen", "id: main", (13, 14), "'main', which is a device on bus 'hall'"),
     ("id: kitchen", "id: town-hall-gw", (13, 14), "which is the gateway itself"),
