@@ -51,7 +51,7 @@ class Part:
 PARTS = {
     "device": Part("edge.cli:device", "gateway", "Read a device on the bench, or decode what it sent."),
     "gateway": Part("gateway.cli:gateway", "gateway", "Check, run and ask the agent on a gateway."),
-    "cloud": Part("cloud.cli:cloud", "cloud", "Run a collector; export and adopt what the store holds; command gateways."),
+    "cloud": Part("cloud.cli:cloud", "cloud", "Run a collector; export and adopt what is stored; command gateways."),
     "town": Part("messnetz:town", "gateway,cloud", "Make and check a town's directory; build its registry."),
     "demo": Part("simulator.cli:demo", "demo", "Run a small town on this machine, from meters to database."),
 }

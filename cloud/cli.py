@@ -22,9 +22,9 @@ from cloud import config as configs
 from cloud import export as exports
 from cloud import history
 from cloud import registry as registries
+from cloud.command_cli import command, key
 from cloud.outcomes import Kind
 from cloud.progress import Progress
-from cloud.command_cli import command, key
 from cloud.stores.config import missing_file, open_store
 from cloud.unregistered import UNREGISTERED
 
