@@ -199,7 +199,8 @@ def measure(scale: Scale) -> list[Row]:
             dream=60_000,
             better="more",
             peer=peer.most_readings_per_s,
-            note=f"{cpu:.0f} % of the core; peer: as configured by default, one request a tag",
+            note=f"{cpu:.0f} % of the core, so {rate / max(cpu, 1) * 100:,.0f} a second of its CPU; "
+            "peer: as configured by default, one request a tag",
         ),
         Row(
             what="agent: start to first reading confirmed",
