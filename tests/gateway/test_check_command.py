@@ -173,12 +173,7 @@ def test_here_the_secrets_are_loaded_too(tmp_path: Path, capsys: pytest.CaptureF
         (lambda: None, f"{secret}:1:1: found no readable file"),
         (lambda: secret.touch(0o644), f"{secret}:1:1: found mode 0644; expected mode 0600"),
         (lambda: file.write_text(GOOD), "ca.pem:1:1: found no readable file"),
-        (
-            lambda: file.write_text(
-                GOOD.replace(certificates, "keepalive_s: 9") + f"command_key: {tmp_path}/city.pub\n"
-            ),
-            f"{tmp_path}/city.pub:1:1: found no readable file",
-        ),
+        (lambda: file.write_text(commanded), f"{tmp_path}/city.pub:1:1: found no readable file"),
     ):
         make()
         code, error = _check(file, capsys, "--here")

@@ -375,7 +375,7 @@ def test_the_agent_lends_what_it_can(make: Callable[..., Gateway]) -> None:
     """Reload and resend; what they say is the answer."""
 
     async def reload() -> str:
-        return "configuration 1234 is in force"
+        return "1234"
 
     async def resend(from_ms: int, to_ms: int) -> int:
         return to_ms - from_ms
@@ -547,6 +547,20 @@ def test_several_keys_are_obeyed_while_one_is_replaced(make: Callable[..., Gatew
     for keys in ([PUBLIC, other], str(file), [str(file)]):
         gateway = make(keys=keys)
         assert gateway.states(sign(order()), sign(order(), OTHER_PRIVATE)).count("done") == 2
+
+
+def test_new_keys_are_obeyed_and_old_ones_are_not(make: Callable[..., Gateway]) -> None:
+    """From a reload on; one whose keys cannot be read leaves the former ones in force."""
+    gateway = make()
+    config = gateway.config(keys=signing.write_key(signing.public_key(OTHER_PRIVATE)))
+    gateway.commands.follow(config)
+    assert gateway.states(sign(order())) == []
+    assert gateway.states(sign(order(), OTHER_PRIVATE)) == DONE
+    with pytest.raises(ConfigError):
+        gateway.commands.follow(gateway.config(keys="/nowhere/keys.pub"))
+    assert gateway.states(sign(order(), OTHER_PRIVATE)) == DONE
+    gateway.commands.follow(gateway.config(keys=[]))
+    assert gateway.commands.topic is None
 
 
 @pytest.mark.parametrize(
