@@ -31,7 +31,7 @@ class Handlers:
     poller: Callable[[str], Poller | None]
     """The poller of a device as the configuration in force has it; None where there is no such device."""
     reload: Callable[[], Awaitable[str]] | None = None
-    """Read the configuration anew; returns a sentence about what became of it."""
+    """Read the configuration anew; returns the hash of what is in force then. Raises: MessnetzError where it is bad."""
     resend: Callable[[int, int], Awaitable[int]] | None = None
     """Send again what was sealed from one time to another (Unix milliseconds); returns how many batches."""
 
@@ -93,7 +93,8 @@ class Table:
     async def _reload(self, _action: Reload) -> Outcome:
         if self._handlers.reload is None:
             raise PermanentError("this agent cannot reload its configuration; start it again instead")
-        return Outcome(await self._handlers.reload())
+        config = await self._handlers.reload()
+        return Outcome(f"configuration {config} is in force", {"config": config})
 
     async def _resend(self, action: Resend) -> Outcome:
         if self._handlers.resend is None:

@@ -74,13 +74,9 @@ class Commands:
         Raises: ConfigError where a key cannot be read.
         """
         file = config.file
-        topics = Topics(file.prefix)
         directory = Path(file.spool.path).parent
         self._gateway = file.gateway
-        self._keys = read_keys(file.command_key)
-        self.topic = topics.of(file.gateway, "command") if self._keys else None
-        """What to subscribe to; None where no key is configured."""
-        self._reply_topic = topics.of(file.gateway, "reply")
+        self.follow(config)
         self._clock = trust
         self._publish = publish
         self._began_s = time.monotonic()
@@ -95,6 +91,17 @@ class Commands:
         self._noise = Backoff("commands that nobody with a key of ours has signed", logger)
         self.ignored = 0
         """Messages that got no reply: not signed, or more than could be looked at."""
+
+    def follow(self, config: GatewayConfig) -> None:
+        """Obey the keys of a configuration, at its prefix, from now on; its gateway and spool are those of before.
+
+        Raises: ConfigError where a key cannot be read; the former keys hold on then.
+        """
+        self._keys = read_keys(config.file.command_key)
+        topics = Topics(config.file.prefix)
+        self._reply_topic = topics.of(self._gateway, "reply")
+        self.topic = topics.of(self._gateway, "command") if self._keys else None
+        """What to subscribe to; None where no key is configured."""
 
     def message(self, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - as Handlers.message has it
         """Take a message from the command topic; on the agent's loop, and never blocks."""

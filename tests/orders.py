@@ -97,19 +97,21 @@ class Gateway:
         self.replies: list[Reply] = []
         self.is_connected = True
         self._runner = asyncio.Runner()
-        file = msgspec.convert(
-            {
-                "gateway": GATEWAY,
-                "mqtt": {"host": "h"},
-                "buses": [{}],
-                "spool": {"path": str(directory / "spool.sqlite")},
-                "command_key": keys,
-            },
-            GatewayFile,
-        )
+        self._directory = directory
         lent = Handlers(lambda device: self.device if device == "meter" else None, **handlers)  # type: ignore[arg-type, return-value]
-        self.commands = Commands(GatewayConfig(file, (), ""), lent, trust or Clock("trusted"), self._publish)
+        self.commands = Commands(self.config(keys), lent, trust or Clock("trusted"), self._publish)
         self.commands._began_s -= 10  # what a test has signed before was issued after this start
+
+    def config(self, keys: str | list[str]) -> GatewayConfig:
+        """Return its configuration with other keys."""
+        content = {
+            "gateway": GATEWAY,
+            "mqtt": {"host": "h"},
+            "buses": [{}],
+            "spool": {"path": str(self._directory / "spool.sqlite")},
+            "command_key": keys,
+        }
+        return GatewayConfig(msgspec.convert(content, GatewayFile), (), "")
 
     def _publish(self, topic: str, payload: bytes) -> bool:
         assert topic == f"messnetz/{GATEWAY}/reply"

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from wire import batch, confirm, status
+from wire import batch, command, confirm, signing, status
 from wire.readings import Sample
 
 GOLDEN = Path(__file__).parent / "golden"
+KINDS = ("batch", "confirm", "status", "command", "reply")
 VERSIONS = sorted(directory for directory in GOLDEN.iterdir() if directory.is_dir())
 
 
@@ -34,7 +35,7 @@ def test_every_payload_has_a_meaning(directory: Path) -> None:
     """A file that no expectation names would be a check that cannot fail."""
     files = {file.name for file in directory.iterdir()} - {"expected.json"}
     assert files == set(expectations(directory))
-    assert {case["kind"] for case in expectations(directory).values()} == {"batch", "confirm", "status"}
+    assert {case["kind"] for case in expectations(directory).values()} == set(KINDS)
 
 
 @pytest.mark.parametrize("file", CASES)
@@ -51,5 +52,11 @@ def test_a_golden_payload_decodes(file: Path) -> None:
             assert confirm.decode(payload) == msgspec.convert(expected["content"], confirm.Confirm)
         case "status":
             assert status.decode(payload) == msgspec.convert(expected["content"], status.Status)
+        case "command":
+            signed = command.open_signed(payload)
+            assert signing.is_signed(signing.read_key(expected["public_key"]), signed.message(), signed.signature)
+            assert command.decode(signed) == msgspec.convert(expected["content"], command.Command)
+        case "reply":
+            assert command.decode_reply(payload) == msgspec.convert(expected["content"], command.Reply)
         case other:
             pytest.fail(f"{file.name}: no such kind: {other!r}")

@@ -167,11 +167,13 @@ def test_here_the_secrets_are_loaded_too(tmp_path: Path, capsys: pytest.CaptureF
     file, secret = tmp_path / "gw.yaml", tmp_path / "secret"
     certificates = "tls: {ca: ca.pem, certificate: gw.pem, key: gw.key}"
     file.write_text(GOOD.replace(certificates, f"user: gw, password_file: {secret}"))
+    commanded = f"{GOOD.replace(certificates, 'keepalive_s: 9')}command_key: {tmp_path}/city.pub\n"
     assert messnetz.run(["gateway", "check", str(file)]) == 0
     for make, says in (
         (lambda: None, f"{secret}:1:1: found no readable file"),
         (lambda: secret.touch(0o644), f"{secret}:1:1: found mode 0644; expected mode 0600"),
         (lambda: file.write_text(GOOD), "ca.pem:1:1: found no readable file"),
+        (lambda: file.write_text(commanded), f"{tmp_path}/city.pub:1:1: found no readable file"),
     ):
         make()
         code, error = _check(file, capsys, "--here")
