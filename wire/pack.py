@@ -62,7 +62,7 @@ def decode(data: bytes) -> list[Sample]:
         raise BadMessageError(f"a pack of {len(data)} bytes; at most {MAX_PACK_BYTES}")
     # Each record costs a brace and, decoded, 150 bytes: two megabytes of empty ones would take a hundred.
     if data.count(b"{") - data.count(b":{") > MAX_PACK_READINGS:
-        raise BadMessageError(f"a pack of over {MAX_PACK_READINGS} records")
+        raise BadMessageError(f"a pack of more records; at most {MAX_PACK_READINGS}")
     samples = _decode_plain(data)
     return _decode_any(data) if samples is None else samples
 
