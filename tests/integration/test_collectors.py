@@ -18,9 +18,12 @@ import zstandard
 
 from base.mqtt import Connection, Handlers, MqttConfig
 from cloud import town
+from cloud.points import Point, Series
 from cloud.stores.influx1 import Influx1Store
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
+from wire import gaps
+from wire.gaps import Gap
 from wire.readings import Reading, Sample
 
 import towns
@@ -279,6 +282,11 @@ def _endless_unit(number: int) -> bytes:
     return _sealed(number, [Sample("stranger", START_MS, (Reading("magic", 1.0, "u" * 70_000),))])
 
 
+def _refused(number: int) -> bytes:
+    """Hold a field that has another type in the store."""
+    return _sealed(number, [gaps.sample(Gap("school-main", START_MS, START_MS + 1000, "quota", 7))])
+
+
 def test_a_gateway_that_sends_rubbish_harms_no_other(
     tmp_path: Path, registry: Path, make_mosquitto: Callable[..., Mosquitto], make_influx1: Callable[..., Influx1]
 ) -> None:
@@ -292,9 +300,11 @@ def test_a_gateway_that_sends_rubbish_harms_no_other(
         *(_channels(number) for number in range(3, 23)),
         *(_devices(number) for number in range(23, 43)),
         *(_future(number) for number in range(43, 46)),
-        *(_thief(46), _endless_unit(47), b"{}", b"\n", b"\xff" * 1000, b"[" * 300 + b"\n"),
+        *(_thief(46), _endless_unit(47), _refused(48), b"{}", b"\n", b"\xff" * 1000, b"[" * 300 + b"\n"),
     ]
     batches = 60
+    with _store(database) as store:
+        store.write([Point(Series.of("gap"), START_MS * 10**6, {"gap_until": "a text"})])
     with (
         Collector(tmp_path / "c1", registry, broker.port, database.url) as collector,
         Gateway("school-gw", broker.port, rubbish) as bad,
@@ -315,9 +325,9 @@ def test_a_gateway_that_sends_rubbish_harms_no_other(
         _pump_until([good], flood, collector.log)
         assert good.confirmed == set(range(1, batches + 1))
         assert good.sent <= 2 * batches
-        _pump_until([bad], lambda: len(bad.confirmed | bad.rejected) >= 44, collector.log)
+        _pump_until([bad], lambda: len(bad.confirmed | bad.rejected) >= 45, collector.log)
         assert bad.rejected == {1, 2}
-        assert bad.confirmed == {*range(3, 43), 46, 47}
+        assert bad.confirmed == {*range(3, 43), 46, 47, 48}
         assert collector.health()[0] == 200
         rss_kb = int(
             next(line.split()[1] for line in _proc(collector.pid, "status").splitlines() if line.startswith("VmHWM"))
