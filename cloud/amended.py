@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from base.errors import ConfigError
 from base.messages import Text
-from cloud.history import by_device
+from cloud.history import MOST_LOST_PERCENT, by_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from cloud.registry_file import RegistryEntry
+    from base.errors import Position
+    from cloud.registry_file import RegistryEntry, RegistryFile
     from wire.ids import Day
 
 GIVEN = Text(
@@ -83,3 +85,28 @@ def place_on(history: Sequence[RegistryEntry], day: Day) -> Place | None:
         if entry.since <= day:
             return entry.place if entry.until is None or day < entry.until else None
     return None
+
+
+def check_successor(before: RegistryFile, after: RegistryFile, today: Day, at: Position) -> None:
+    """Check that a registry may take the place of the one in force.
+
+    Raises: ConfigError where it alters history, or has lost many devices.
+    """
+    check_unaltered(before, after, today, at)
+    had = {device for device, history in by_device(before.entries).items() if place_on(history, today)}
+    gone = had - {device for device, history in by_device(after.entries).items() if history[-1].until is None}
+    if len(gone) * 100 > len(had) * MOST_LOST_PERCENT:
+        expected = f"at most {MOST_LOST_PERCENT} % to be gone; restart the collector if that is meant"
+        raise ConfigError(at, f"{len(gone)} of {len(had)} devices gone", expected)
+
+
+def check_unaltered(before: RegistryFile, after: RegistryFile, today: Day, at: Position) -> None:
+    """Check that a registry says of the days before `today` what the one in force says.
+
+    Raises: ConfigError where readings that are stored would find another place now.
+    """
+    changes = amendments(before.entries, after.entries, today)
+    change = next((change for change in changes if change.is_altered), None)
+    if change is not None:
+        found = f"another history than the one in force: {change.device} since {change.since}"
+        raise ConfigError(at, found, "the registry to carry on what it said; restart the collector if that is meant")

@@ -20,8 +20,8 @@ from base.messages import Text
 from cloud import adopt as adoption
 from cloud import config as configs
 from cloud import export as exports
-from cloud import history
 from cloud import registry as registries
+from cloud.amended import check_successor
 from cloud.command_cli import command, key
 from cloud.outcomes import Kind
 from cloud.progress import Progress
@@ -128,7 +128,7 @@ def _collect(file: Path, *, force: bool) -> None:
         configs.check_id(file, config, after)
         if not force:
             today = datetime.now(UTC).date().isoformat()
-            history.check_successor(before.file, after.file, today, Position(file.parent / config.registry))
+            check_successor(before.file, after.file, today, Position(file.parent / config.registry))
         return after
 
     with closing(open_store(config.store, file.parent)) as store:

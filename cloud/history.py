@@ -192,39 +192,3 @@ def keep_sites(before: RegistryFile, now: dict[str, Site], entries: Iterable[Reg
     """Return the town's sites, and those that only former entries name."""
     named = {entry.site for entry in entries}
     return {**{site: entry for site, entry in before.sites.items() if site in named - now.keys()}, **now}
-
-
-def altered(before: RegistryFile, after: RegistryFile, today: Day) -> str | None:
-    """Say what a registry tells otherwise than the one before it did of days that have passed; None where nothing.
-
-    Entries that were yet to begin may go, one without an end may get one, and new ones may follow.
-    """
-    now: dict[str, list[RegistryEntry]] = {}
-    for entry in sorted(after.entries, key=lambda entry: entry.since):
-        now.setdefault(entry.device, []).append(entry)
-    position: dict[str, int] = {}
-    for old in sorted(before.entries, key=lambda entry: entry.since):
-        if old.since > today:
-            continue
-        index = position[old.device] = position.get(old.device, -1) + 1
-        history = now.get(old.device, [])
-        new = history[index] if index < len(history) else None
-        if new is None or (new.since, new.place) != (old.since, old.place) or old.until not in (None, new.until):
-            return f"the entry of {old.device!r} since {old.since}"
-    return None
-
-
-def check_successor(before: RegistryFile, after: RegistryFile, today: Day, at: Position) -> None:
-    """Check that a registry may take the place of the one before it.
-
-    Raises: ConfigError where it alters history, or has lost many devices.
-    """
-    change = altered(before, after, today)
-    if change is not None:
-        expected = "the registry to carry on what it said; restart the collector if that is meant"
-        raise ConfigError(at, f"another history than the one in force: {change}", expected)
-    had = {entry.device for entry in before.entries if entry.until is None}
-    gone = len(had - {entry.device for entry in after.entries if entry.until is None})
-    if gone * 100 > len(had) * MOST_LOST_PERCENT:
-        expected = f"at most {MOST_LOST_PERCENT} % to be gone; restart the collector if that is meant"
-        raise ConfigError(at, f"{gone} of {len(had)} devices gone", expected)

@@ -61,8 +61,9 @@ def decode(data: bytes) -> list[Sample]:
     if len(data) > MAX_PACK_BYTES:
         raise BadMessageError(f"a pack of {len(data)} bytes; at most {MAX_PACK_BYTES}")
     # Each record costs a brace and, decoded, 150 bytes: two megabytes of empty ones would take a hundred.
-    if data.count(b"{") - data.count(b":{") > MAX_PACK_READINGS:
-        raise BadMessageError(f"a pack of more records; at most {MAX_PACK_READINGS}")
+    count = data.count(b"{") - data.count(b":{")
+    if count > MAX_PACK_READINGS:
+        raise BadMessageError(f"a pack of {count} records; at most {MAX_PACK_READINGS}")
     samples = _decode_plain(data)
     return _decode_any(data) if samples is None else samples
 

@@ -194,3 +194,11 @@ def test_what_is_no_number_is_not_packed(value: float) -> None:
     """JSON would make it null, and the cloud would have to reject the whole batch for it."""
     with pytest.raises(ValueError, match="meter: active_power is"):
         pack.encode([Sample("meter", NOW_MS, (Reading("active_power", value, "W"),))])
+
+
+@pytest.mark.parametrize("record", [b"{}", b'{"n":"a"}', b"{ }"])
+def test_a_pack_of_very_many_records_is_refused_before_they_are_made(record: bytes) -> None:
+    """Two megabytes of empty ones would take a hundred in memory."""
+    data = b"[" + b", ".join([record] * (MAX_PACK_READINGS + 1)) + b"]"
+    with pytest.raises(BadMessageError, match="10001 records; at most"):
+        pack.decode(data)
