@@ -227,7 +227,7 @@ def test_a_killed_process_is_gone_at_once_and_can_be_started_again(tmp_path: Pat
 
 def test_a_restart_is_a_new_process(tmp_path: Path) -> None:
     """It ends in order first."""
-    polite = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('ready', flush=True); time.sleep(600)"
+    polite = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); {SAYS_READY}"
 
     async def story() -> None:
         async with Process("broker", python(polite), tmp_path / "log") as process:
