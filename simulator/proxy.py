@@ -146,9 +146,9 @@ class Proxy:
         self.accepted += 1
         try:
             await self._carry(reader, pair)
-        except OSError:
+        except* OSError:
             pass  # the target refuses, or one of the two has gone
-        except asyncio.CancelledError:
+        except* asyncio.CancelledError:
             pass  # the proxy ends; asyncio's server would log it as a fault
         finally:
             self._pairs.discard(pair)
@@ -172,7 +172,7 @@ class Proxy:
             await self._pass(direction, source, pair, sink)
             with contextlib.suppress(OSError):
                 sink.write_eof()
-        except OSError:
+        except* OSError:
             pair.reset()
 
     async def _pass(

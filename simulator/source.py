@@ -51,7 +51,7 @@ class Shapes:
         """Value of a quantity at a tick; counters a little below the meters', which go on where history ends."""
         exact = value(device, quantity, at_ms, self.town.sectors[device])
         if quantity in ENERGIES:
-            return math.floor(exact * 100 - 0.1) / 100
+            return math.floor(exact * 10 - 1) / 10
         return float(f"{exact:.6g}")
 
     def samples(self, gateway: str, at_ms: int) -> list[Sample]:
