@@ -157,7 +157,7 @@ def _measurements(_context: click.Context, _option: click.Parameter, names: tupl
     multiple=True,
     metavar="NAME",
     callback=_measurements,
-    help="Only this one; may be repeated, and may be `unregistered`.",
+    help="Only this one; may be repeated, and may be `unregistered` or `gap`.",
 )
 @click.option("--latest", is_flag=True, help="Only the newest value of each quantity.")
 @click.option("--every", "every_s", type=click.FloatRange(min=0.1), help="Again, every so many seconds.")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from cloud.stores.interface import Store
 
 
+GAP = "gap"
+
+
 class ExportedReading(msgspec.Struct, frozen=True):
     """One reading as the store holds it; `time_ms` is Unix time in milliseconds."""
 
@@ -32,8 +35,8 @@ class ExportedReading(msgspec.Struct, frozen=True):
 
 
 def is_known(measurement: str) -> bool:
-    """Whether a measurement holds readings: good, suspect or unregistered ones."""
-    return measurement == UNREGISTERED or _is_registered(measurement)
+    """Whether a measurement holds readings: good, suspect or unregistered ones, or gaps."""
+    return measurement in (UNREGISTERED, GAP) or _is_registered(measurement)
 
 
 def _is_registered(measurement: str) -> bool:
@@ -43,8 +46,9 @@ def _is_registered(measurement: str) -> bool:
 def readings(store: Store, start_ms: int, end_ms: int, only: Collection[str] = ()) -> Iterator[ExportedReading]:
     """Return every reading of a time range (start <= time < end).
 
-    Good and suspect ones, or those of some measurements only, which may be `unregistered`: what was adopted is left
-    out there, because it counts in its place.
+    Good and suspect ones, or those of some measurements only, which may be `unregistered` (what was adopted is left
+    out there, because it counts in its place) or `gap`: then as gaps travel, as the quantities `gap_until` and
+    `gap_readings` with the reason as channel.
     """
     for measurement in _present(store, only):
         for point in store.series(measurement, start_ms * NS_PER_MS, end_ms * NS_PER_MS):
@@ -92,7 +96,7 @@ def _readings(point: Point) -> Iterator[ExportedReading]:
             gateway=tags.get("gateway", ""),
             device=tags.get("device", ""),
             quantity=quantity,
-            channel=tags.get("channel", ""),
+            channel=tags.get("reason" if point.series.measurement == GAP else "channel", ""),
             time_ms=point.time_ns // NS_PER_MS,
             value=value,
             flags=flags,

@@ -1,14 +1,15 @@
-"""The account: what became of every reading that the simulated meters made.
+"""The account: what became of every reading that the simulated devices made.
 
-A pure function of the witnesses: the meters' journal, the readings that the store gave back, those that it holds
-as unregistered, and what the gateway says of its spool. It costs O(n log n).
+A pure function of the witnesses: the devices' journal, the readings and gaps that the store gave back, those that it
+holds as unregistered, and what the gateways say of their spools. `unaccounted = made - (stored or declared)`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from simulator.devices import Poll
+    from simulator.faults import Wrong
 
 CLOCK_SLACK_MS = 2
 """The agent takes the time of a sample just before its request, by the same clock; both round to 1 ms."""
 TIME_SLACK_MS = 1_000
 """How far a stored time may be off its poll: a bus may be busy for a moment."""
+EXCUSED = 8 | 16
+"""Flags by which a reading says that its time is not the clock's own."""
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -41,8 +45,26 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
         return f"{self.quantity}/{self.channel}" if self.channel else self.quantity
 
 
+class Gap(msgspec.Struct, frozen=True):
+    """A stretch for which readings of a device are declared missing. Unix time in ms, both ends included."""
+
+    device: str
+    reason: str
+    since_ms: int
+    until_ms: int
+
+    def covers(self, polled_at_ms: int) -> bool:
+        """Whether it declares what a poll made."""
+        return self.since_ms - CLOCK_SLACK_MS <= polled_at_ms <= self.until_ms + TIME_SLACK_MS
+
+
+def gaps(exported: Iterable[Stored]) -> list[Gap]:
+    """Read the gaps out of what `messnetz cloud export --measurement gap` writes."""
+    return [Gap(r.device, r.channel, r.time_ms, round(r.value * 1000)) for r in exported if r.quantity == "gap_until"]
+
+
 class GatewayStatus(msgspec.Struct, frozen=True):
-    """What `messnetz gateway status --json` says of an agent and its spool."""
+    """What `messnetz gateway status --json` says of an agent and its spool; or of several, added up."""
 
     running: bool = False
     state: str = ""
@@ -54,32 +76,79 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     pending_readings: int = 0
     rejected_readings: int = 0
 
+    @classmethod
+    def total(cls, statuses: Collection[Self]) -> Self:
+        """Add up what several gateways say; `running` and `connected` where all of them are."""
+        numbers = (
+            "sealed_readings",
+            "confirmed_readings",
+            "sealed_batches",
+            "confirmed_batches",
+            "pending_readings",
+            "rejected_readings",
+        )
+        return cls(
+            running=bool(statuses) and all(status.running for status in statuses),
+            state=", ".join(sorted({status.state for status in statuses})),
+            connected=bool(statuses) and all(status.connected for status in statuses),
+            **{name: sum(getattr(status, name) for status in statuses) for name in numbers},
+        )
 
-class Account(msgspec.Struct, frozen=True):
-    """Numbers of readings, from the meters' registers to the store."""
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of readings, from the devices' registers to the store."""
 
     made: int
-    """What the polls of the journal made."""
+    """What the polls of the journal made, as far as it is certain, and what arrived of the rest."""
     sealed: int
+    """By all gateways, what they tell of themselves included."""
     confirmed: int
     stored: int
-    """Read back from the store."""
+    """Read back from the store, of the simulated devices."""
     lost: int
-    """Made, and no stored reading matches."""
+    """Made, and no stored reading matches; `declared` or `unaccounted`."""
+    declared: int = 0
+    """Lost, and a gap says so."""
+    unaccounted: int = 0
+    """Lost, and nothing says so."""
+    stored_and_declared: int = 0
+    """In the store although a gap speaks of them: no harm, and reported."""
     duplicates: int
     """Stored beyond one for the same made reading."""
     wrong: int
     """Stored with another value than the truth of their poll, or matching no poll."""
     wrong_time: int
-    """Stored with a time that is off their poll by more than a second."""
+    """Stored with a time that is off their poll by more than a second, without a flag that says so."""
+    displaced: int = 0
+    """As `wrong_time`, with flag 8 or 16."""
     unregistered: int
     """Stored where nobody looks for them: the registry did not know them."""
+    own: int = 0
+    """Stored, and told by the gateways of themselves or of whether a device answers."""
+
+    def __add__(self, other: Account) -> Account:
+        numbers = {name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
+        return Account(**numbers)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the promise is held: each reading stored once and as it was, or declared missing."""
+        return not (self.unaccounted or self.duplicates or self.wrong or self.wrong_time)
 
     @property
     def is_clean(self) -> bool:
-        """Whether every reading that was made is stored once and as it was, and the gateway knows that it is."""
-        arrived = 0 < self.made == self.sealed == self.confirmed == self.stored
-        return arrived and not (self.lost or self.duplicates or self.wrong or self.wrong_time or self.unregistered)
+        """Whether every reading that was made is stored once and as it was, and the gateways know that it is."""
+        arrived = 0 < self.made == self.stored and self.made <= self.sealed == self.confirmed
+        return arrived and self.is_whole and not (self.lost or self.unregistered)
+
+
+def combined(accounts: Iterable[Account]) -> Account:
+    """Add up the accounts of several stretches of time or parts of a town."""
+    return reduce(add, accounts)
+
+
+def _never(_device: str, _quantity: str, _at_ms: int, wrong: Wrong) -> float | None:
+    raise ValueError(f"a poll under {wrong} in a town without faults")
 
 
 @dataclass(frozen=True)
@@ -94,20 +163,31 @@ class Witness:
     """How long before its poll a sample may have been measured at most."""
     since_ms: int
     """Readings before this belong to an earlier run."""
-    gateway: str = ""
-    """The gateway of this run: what is unregistered tells nothing else that could be trusted."""
+    gateways: Collection[str] = ()
+    """The gateways of this run: what is unregistered tells nothing else that could be trusted."""
+    until_ms: int | None = None
+    """Readings from here on belong to another account; None where there is none."""
+    distorted: Callable[[str, str, int, Wrong], float | None] = _never
+    """As `truth`, for a poll under a fault that makes values wrong; None where the registers hold no value."""
 
     def concerns(self, reading: Stored) -> bool:
         """Whether a stored reading is one of this run's simulated ones."""
         is_ours = reading.name in self.quantities.get(reading.device, ())
-        return is_ours and self._is_recent(reading)
+        return is_ours and self._is_of_this_time(reading)
+
+    def is_own(self, reading: Stored) -> bool:
+        """Whether a stored reading is what a gateway of this run tells of itself or of a device's being there."""
+        is_told = reading.device in self.gateways or reading.device in self.quantities
+        return is_told and self._is_of_this_time(reading) and not self.concerns(reading)
 
     def is_unregistered(self, reading: Stored) -> bool:
-        """Whether an unregistered reading is one of this run."""
-        return reading.gateway == self.gateway and self._is_recent(reading)
+        """Whether an unregistered reading is one of this run's devices."""
+        is_ours = reading.gateway in self.gateways and reading.device not in self.gateways
+        return is_ours and self._is_of_this_time(reading)
 
-    def _is_recent(self, reading: Stored) -> bool:
-        return reading.time_ms >= self.since_ms - CLOCK_SLACK_MS
+    def _is_of_this_time(self, reading: Stored) -> bool:
+        is_begun = reading.time_ms >= self.since_ms - CLOCK_SLACK_MS
+        return is_begun and (self.until_ms is None or reading.time_ms < self.until_ms)
 
 
 def settle(
@@ -116,51 +196,17 @@ def settle(
     stored: Iterable[Stored],
     status: GatewayStatus,
     unregistered: Iterable[Stored] = (),
+    declared: Iterable[Gap] = (),
 ) -> Account:
-    """Make the account of one run.
+    """Make the account of one run in one call; `simulator.ledger` does it piece by piece.
 
     Raises: KeyError for a poll of a device that the witness does not know.
     """
-    times = _times_by_device(polls)
-    made = sum(len(at_ms) * len(witness.quantities[device]) for device, at_ms in times.items())
-    seen: set[tuple[str, str, int]] = set()
-    total = duplicates = wrong = wrong_time = 0
+    from simulator.ledger import Ledger  # noqa: PLC0415 - the ledger needs the words above
+
+    ledger = Ledger(witness, polls)
     for reading in stored:
-        if not witness.concerns(reading):
-            continue
-        total += 1
-        polled_at_ms = _poll_of(reading, times.get(reading.device, []), witness.interval_ms)
-        if polled_at_ms is None:
-            wrong += 1
-            continue
-        wrong += reading.value != witness.truth(reading.device, reading.name, polled_at_ms)
-        wrong_time += abs(polled_at_ms - reading.time_ms) > TIME_SLACK_MS
-        key = (reading.device, reading.name, polled_at_ms)
-        duplicates += key in seen
-        seen.add(key)
-    return Account(
-        made=made,
-        sealed=status.sealed_readings,
-        confirmed=status.confirmed_readings,
-        stored=total,
-        lost=made - len(seen),
-        duplicates=duplicates,
-        wrong=wrong,
-        wrong_time=wrong_time,
-        unregistered=sum(map(witness.is_unregistered, unregistered)),
-    )
-
-
-def _times_by_device(polls: Iterable[Poll]) -> dict[str, list[int]]:
-    times: dict[str, set[int]] = {}
-    for poll in polls:
-        times.setdefault(poll.device, set()).add(poll.polled_at_ms)
-    return {device: sorted(at_ms) for device, at_ms in times.items()}
-
-
-def _poll_of(reading: Stored, polled_at_ms: list[int], interval_ms: int) -> int | None:
-    """Time of the first poll that a reading can come from; None where there is none in time."""
-    index = bisect_left(polled_at_ms, reading.time_ms - CLOCK_SLACK_MS)
-    if index == len(polled_at_ms) or polled_at_ms[index] - reading.time_ms > interval_ms:
-        return None
-    return polled_at_ms[index]
+        ledger.store(reading)
+    for reading in unregistered:
+        ledger.unregister(reading)
+    return ledger.account(status, declared)

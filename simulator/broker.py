@@ -6,13 +6,12 @@ import asyncio
 import os
 import pwd
 import shutil
-import socket
 import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from simulator.processes import DemoError, Process
-from simulator.servers import LOOPBACK
+from simulator.servers import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,13 +59,6 @@ def mqtt_section(kind: Kind, port: int) -> dict[str, object]:
     where: dict[str, object] = {"host": LOOPBACK, "port": port}
     # amqtt leaves an MQTT 5 CONNECT with a Last Will unanswered; the time-out would cost 3 s at every start
     return where | {"protocol": "3.1.1"} if kind == "amqtt" else where
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def _command(kind: Kind, directory: Path, port: int) -> list[str]:

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 import msgspec
 
-from simulator import broker, stores
+from simulator import broker, control, generate, stores
 from simulator.demo import Demo, View, run_demo
+from simulator.faults import KINDS
+from simulator.history import HistoryPlan
 from simulator.plain import PlainView, account_lines
+from simulator.town import DEMO, INTERVAL_S
+from simulator.town_files import TownFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simulator.spec import TownSpec
+
+MOST_GATEWAYS = 24
+"""Each is a process of some 40 MB; `simulator.fleet` plays thousands."""
+MOST_DEVICES = 2_000
+DEVICES_EACH = 7
+DAY_S = 86_400
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": DAY_S}
 PLAIN_SECONDS = 60
 MAX_DIRECTORY_BYTES = 95
 """The kernel takes paths of Unix sockets up to 107 bytes; the rest is for `/agent.sock`."""
@@ -41,7 +56,21 @@ def _picture(_context: click.Context, _option: click.Parameter, file: Path | Non
     return file
 
 
-@click.command()
+class Duration(click.ParamType[float]):
+    """A time such as `30d`, `12h`, `5m`, `60s` or a number of seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Turn it into seconds."""
+        found = _DURATION.fullmatch(str(value))
+        if found is None or not float(found[1]):
+            self.fail(f"{value!r} is no time such as 30d, 12h, 5m or 60s", param, ctx)
+        return float(found[1]) * _SECONDS[found[2]]
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
 @click.option("--seconds", type=click.IntRange(min=1), help="How long to run. [default: until Ctrl-C; 60 in a pipe]")
 @click.option("--json", "as_json", is_flag=True, help="End with the account as JSON; progress goes to stderr.")
 @click.option(
@@ -61,7 +90,15 @@ def _picture(_context: click.Context, _option: click.Parameter, file: Path | Non
     hidden=True,
     help="Save the last picture.",
 )
-def demo(
+@click.option("--gateways", type=click.IntRange(1, MOST_GATEWAYS), help="Another town: so many gateways. [default: 1]")
+@click.option("--devices", type=click.IntRange(1, MOST_DEVICES), help="Another town: so many meters in all.")
+@click.option("--interval", "interval_s", type=click.FloatRange(0.5, 3600), help="Seconds between polls. [default: 2]")
+@click.option("--history", "history_s", type=Duration(), help="First fill the store with so much past, e.g. 30d.")
+@click.option(
+    "--history-interval", "step_s", type=Duration(), default="5m", show_default=True, help="Between its ticks."
+)
+def demo(  # noqa: PLR0913 - click hands every option over
+    context: click.Context,
     *,
     seconds: int | None,
     as_json: bool,
@@ -69,18 +106,28 @@ def demo(
     kind: str | None,
     keep: Path | None,
     svg: Path | None,
+    gateways: int | None,
+    devices: int | None,
+    interval_s: float | None,
+    history_s: float | None,
+    step_s: float,
 ) -> int:
     """Run a small town on this machine: seven meters, gateway, broker, collector and database.
 
     Leaves with 0 where every reading that the meters made is in the store once, as it was; else with 1.
+    `messnetz demo fault` breaks something in a running one.
     """
+    if context.invoked_subcommand is not None:
+        return 0
+    town = _town(gateways, devices, interval_s)
+    history = HistoryPlan(history_s / DAY_S, step_s) if history_s else None
     is_live = _can_draw() and not as_json
     view = _view(is_live=is_live or svg is not None, as_json=as_json, svg=svg)
     if seconds is None and not is_live:
         seconds = PLAIN_SECONDS
-    with _directory(keep) as directory:
+    with _directory(keep, town) as directory:
         chosen = broker.choose(cast("broker.Kind | None", kind))
-        account = run_demo(Demo(directory, chosen, store, seconds, view))
+        account = run_demo(Demo(directory, chosen, store, seconds, view, town, history))
     if account is None:
         return 130
     for line in account_lines(account, store.label):
@@ -88,6 +135,32 @@ def demo(
     if as_json:
         click.echo(msgspec.json.encode(account))
     return 0 if account.is_clean else 1
+
+
+@demo.command()
+@click.argument("target", metavar="DEVICE")
+@click.argument("kind", type=click.Choice([*KINDS, "mend"]))
+@click.option("--for", "for_s", type=Duration(), help="End it after this time, e.g. 60s. [default: never]")
+@click.option("--how", default="", help="Of garbage, wrong and refuse: which one of them. [default: any]")
+@click.option("--delay", "delay_s", type=Duration(), default="0.4s", show_default=True, help="Of slow.")
+@click.option("--in", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where the demo was kept.")
+def fault(target: str, kind: str, for_s: float | None, how: str, delay_s: float, directory: Path | None) -> None:
+    """Break a device of the running demo; `off` its whole bus; `mend` it again.
+
+    Example: messnetz demo fault school-gym wrong --how negative --for 60s
+    """
+    control.give(control.find(directory), control.Order(target, kind, how, delay_s, for_s))
+
+
+def _town(gateways: int | None, devices: int | None, interval_s: float | None) -> TownSpec:
+    """The demo town, or one that was asked for."""
+    if gateways is None and devices is None:
+        return DEMO if interval_s is None else replace(DEMO, interval_s=interval_s)
+    wanted = gateways or 1
+    try:
+        return generate.town(wanted, devices or wanted * DEVICES_EACH, interval_s=interval_s or float(INTERVAL_S))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--devices") from error
 
 
 def _can_draw() -> bool:
@@ -104,13 +177,14 @@ def _view(*, is_live: bool, as_json: bool, svg: Path | None) -> View:
 
 
 @contextmanager
-def _directory(keep: Path | None) -> Iterator[Path]:
+def _directory(keep: Path | None, town: TownSpec) -> Iterator[Path]:
     if keep is None:
-        with tempfile.TemporaryDirectory(prefix="messnetz-demo-") as name:
+        with tempfile.TemporaryDirectory(prefix=control.DEMO_PREFIX) as name:
             yield Path(name).resolve()
         return
     directory = keep.resolve()
-    if len(os.fsencode(directory)) > MAX_DIRECTORY_BYTES:
+    homes = [TownFiles(directory, town).home(gateway.id) for gateway in town.gateways]
+    if max(len(os.fsencode(home)) for home in homes) > MAX_DIRECTORY_BYTES:
         raise click.BadParameter(f"{directory} is too long a path for the agent's socket", param_hint="--keep")
     try:
         directory.mkdir(parents=True, exist_ok=True)

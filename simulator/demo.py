@@ -8,23 +8,29 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from simulator import broker, servers, town, watch
-from simulator.account import Account, Stored, Witness, settle
+from simulator import broker, control, servers, watch
+from simulator.account import Account, Witness, combined
 from simulator.devices import Journal, now_ms
+from simulator.history import HistoryPlan, Past
+from simulator.meters import Meters
 from simulator.processes import MESSNETZ, Process, UnstartedError, run
 from simulator.progress import Progress
-from simulator.town_files import GATEWAY, TownFiles
+from simulator.town import DEMO
+from simulator.town_files import PREFIX, TownFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping, Sequence
     from pathlib import Path
 
+    from simulator.spec import GatewaySpec, TownSpec
     from simulator.stores import StoreChoice
 
 CHECK_TIMEOUT_S = 60.0
 AGENT_ENDS_S = 60.0
 """It finishes its polls, seals, and waits for the confirms."""
 COLLECTOR_ENDS_S = 30.0
+PAST_ENDS_MS = 1_000
+"""History ends so long before the demo begins: no reading belongs to both."""
 
 
 class View(Protocol):
@@ -72,6 +78,9 @@ class Demo:
     seconds: float | None
     """How long to run; until Ctrl-C where None."""
     view: View
+    town: TownSpec = DEMO
+    history: HistoryPlan | None = None
+    """The past that the store is filled with before the town goes live."""
 
     async def run(self) -> Account:
         """Run it to its account. Every process that it starts has ended when it returns or raises.
@@ -83,36 +92,48 @@ class Demo:
         interrupts.listen()
         servers.quiet()
         journal = Journal()
-        witness = Witness(
-            quantities={device.id: device.model.addresses.keys() for device in town.DEVICES},
-            truth=town.truth,
-            interval_ms=town.INTERVAL_S * 1000,
-            since_ms=now_ms(),
-            gateway=GATEWAY,
-        )
+        since_ms = now_ms()
+        files = TownFiles(self.directory, self.town)
         async with AsyncExitStack() as stack:
-            where = await stack.enter_async_context(town.serve(journal))
+            meters = await stack.enter_async_context(Meters(self.town, journal, lines=self.directory / "lines"))
+            await stack.enter_async_context(control.serve(files.control, meters))
             relay, port = await stack.enter_async_context(broker.serve(self.broker, self.directory))
             self.view.say(f"broker: {self.broker}, 127.0.0.1:{port}")
-            files = TownFiles(self.directory)
-            files.write(where, broker.mqtt_section(self.broker, port), self.store.section(self.directory))
+            mqtt = broker.mqtt_section(self.broker, port)
+            files.write(meters.where, mqtt, self.store.section(self.directory))
             await self._check(files)
             collector = await stack.enter_async_context(self._start("collector", "cloud", files.collector))
-            agent = await stack.enter_async_context(self._start("agent", "gateway", files.gateway))
-            progress = Progress(self.broker, self.store.label, journal)
-            await self._watch(interrupts, files, witness, progress, (relay, collector, agent))
+            past = await self._fill(mqtt, since_ms)
+            agents = [await stack.enter_async_context(self._agent(files, gateway)) for gateway in self.town.gateways]
+            progress = Progress(self.broker, self.store.label, journal, self.town)
+            witness = self.town.witness(since_ms)
+            await self._watch(interrupts, files, witness, progress, (relay, collector, *agents))
             try:
-                return await self._finish(files, witness, journal, agent, collector)
+                account = await self._finish(files, witness, journal, agents, collector)
             except UnstartedError as error:
                 if interrupts.ended.is_set():  # so soon that there is nothing to account for
                     raise asyncio.CancelledError from error
                 raise
+            return account if past is None else combined((account, await past.account(files, self._log)))
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "watch.log"
+
+    async def _fill(self, mqtt: Mapping[str, object], since_ms: int) -> Past | None:
+        """Fill the store with the past, where that was asked for."""
+        if self.history is None:
+            return None
+        past = Past(self.town, self.history, since_ms - PAST_ENDS_MS)
+        self.view.say(f"history: {past.readings} readings of {self.history.days:g} days")
+        await past.send(mqtt, PREFIX, self.view.say)
+        return past
 
     async def _check(self, files: TownFiles) -> None:
         for command in (
             ("town", "check", str(files.directory)),
             ("town", "registry", str(files.directory), "--output", str(files.registry)),
-            ("gateway", "check", str(files.gateway)),
+            *(("gateway", "check", str(files.gateway_file(gateway.id))) for gateway in self.town.gateways),
             ("cloud", "check", str(files.collector)),
         ):
             shown = " ".join(command).replace(f"{files.directory}/", "").replace(str(files.directory), ".")
@@ -123,6 +144,10 @@ class Demo:
         self.view.say(f"messnetz {part} run {file.name}")
         return Process(name, (*MESSNETZ, part, "run", str(file)), self.directory / f"{name}.log")
 
+    def _agent(self, files: TownFiles, gateway: GatewaySpec) -> Process:
+        name = "agent" if len(self.town.gateways) == 1 else f"agent-{gateway.id}"
+        return self._start(name, "gateway", files.gateway_file(gateway.id))
+
     async def _watch(
         self,
         interrupts: Interrupts,
@@ -132,7 +157,7 @@ class Demo:
         processes: tuple[Process, ...],
     ) -> None:
         """Let it run until the time is over or Ctrl-C; raises for the first part that fails."""
-        log = self.directory / "watch.log"
+        log = self._log
         jobs: list[Coroutine[object, object, object]] = [
             interrupts.ended.wait(),
             watch.until_one_dies(*processes),
@@ -155,17 +180,19 @@ class Demo:
             task.result()
 
     async def _finish(
-        self, files: TownFiles, witness: Witness, journal: Journal, agent: Process, collector: Process
+        self,
+        files: TownFiles,
+        witness: Witness,
+        journal: Journal,
+        agents: Sequence[Process],
+        collector: Process,
     ) -> Account:
-        self.view.say("ending: the agent finishes its polls, seals, and waits for the confirms")
-        await agent.stop(AGENT_ENDS_S)
-        status = await watch.status(files)
+        ending = "the agent finishes its polls, seals, and waits for the confirms"
+        self.view.say(f"ending: {ending}" if len(agents) == 1 else f"ending {len(agents)} agents: {ending}")
+        await asyncio.gather(*(agent.stop(AGENT_ENDS_S) for agent in agents))
         await collector.stop(COLLECTOR_ENDS_S)
         self.view.say(f"reading everything back from {self.store.label}")
-        stored: list[Stored] = []
-        log = self.directory / "watch.log"
-        await watch.read_store(files, witness, stored.append, log)
-        return settle(witness, journal.polls, stored, status, await watch.read_unregistered(files, witness, log))
+        return await watch.settle(files, witness, journal.polls, self._log)
 
 
 def run_demo(demo: Demo) -> Account | None:

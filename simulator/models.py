@@ -7,13 +7,21 @@ register with the higher half first.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from simulator import shapes
+from wire.vocabulary import quantities
+
+if TYPE_CHECKING:
+    from simulator.faults import Wrong
 
 REGISTERS_PER_VALUE = 2
+NOT_A_NUMBER = (0xFFFF, 0xFFFF)
+"""What many meters send for a value that they do not have."""
 FILLER = 0xFFFF
 """Stands between the quantities that a map carries: who decodes it by mistake gets no number."""
 MOST_DIGITS = 9
@@ -41,29 +49,66 @@ class Model:
         """Number of registers from the first to the last."""
         return max(self.addresses.values()) + REGISTERS_PER_VALUE - self.first
 
-    def carried(self, device: str, quantity: str, at_ms: int) -> float:
+    def carried(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
         """What the registers carry at a Unix time in ms, in the meter's own unit; Wh are counted whole."""
-        value = shapes.value(device, quantity, at_ms)
+        value = shapes.value(device, quantity, at_ms, sector)
         return to_float32(round(value * 1000) if self._is_wh(quantity) else value)
 
-    def truth(self, device: str, quantity: str, at_ms: int) -> float:
+    def truth(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
         """What a correct decoder must make of the registers, to the digit, in the quantity's unit.
 
         It is not what a float32 happens to become as a float64: 230.1, not 230.10000610351562.
         """
-        meant = meaning(self.carried(device, quantity, at_ms))
-        return float(meant / 1000 if self._is_wh(quantity) else meant)
+        return self._meant(quantity, self.carried(device, quantity, at_ms, sector))
 
-    def registers(self, device: str, at_ms: int) -> list[int]:
+    def distorted(self, device: str, quantity: str, at_ms: int, wrong: Wrong, sector: str = "") -> float | None:
+        """As `truth`, for a meter whose values are wrong; None where its registers hold no number."""
+        halves = self._wrong_words(device, quantity, at_ms, wrong, sector)
+        (carried,) = struct.unpack(">f", struct.pack(">HH", *halves))
+        return self._meant(quantity, carried) if math.isfinite(carried) else None
+
+    def registers(self, device: str, at_ms: int, wrong: Wrong | None = None, sector: str = "") -> list[int]:
         """The whole map from `first` on, as it stands at a Unix time in ms."""
         registers = [FILLER] * self.size
         for quantity, address in self.addresses.items():
-            halves = struct.unpack(">HH", struct.pack(">f", self.carried(device, quantity, at_ms)))
+            if wrong is None:
+                halves = _words(self.carried(device, quantity, at_ms, sector))
+            else:
+                halves = self._wrong_words(device, quantity, at_ms, wrong, sector)
             registers[address - self.first : address - self.first + REGISTERS_PER_VALUE] = halves
         return registers
 
+    def count(self, device: str, at_ms: int, wrong: Wrong | None = None, sector: str = "") -> int:
+        """How many readings the registers make; fewer than quantities where some hold no number."""
+        if wrong is None:
+            return len(self.addresses)
+        return sum(self.distorted(device, name, at_ms, wrong, sector) is not None for name in self.addresses)
+
+    def _wrong_words(self, device: str, quantity: str, at_ms: int, wrong: Wrong, sector: str) -> tuple[int, int]:
+        right = self.carried(device, quantity, at_ms, sector)
+        if wrong.how == "sentinel":
+            return NOT_A_NUMBER
+        if wrong.how == "swapped":
+            high, low = _words(right)
+            return low, high
+        if wrong.how == "stuck":
+            return _words(self.carried(device, quantity, wrong.since_ms, sector))
+        scale = 1000 if self._is_wh(quantity) else 1
+        highest = quantities()[quantity.partition("/")[0]].range[1]
+        changed = {"range": highest * scale * 10 + 7, "jump": right * 3 + 1000, "negative": -right}[wrong.how]
+        return _words(to_float32(changed))
+
+    def _meant(self, quantity: str, carried: float) -> float:
+        meant = math.copysign(float(meaning(abs(carried))), carried)
+        return meant / 1000 if self._is_wh(quantity) else meant
+
     def _is_wh(self, quantity: str) -> bool:
         return self.energy_in_wh and quantity in shapes.ENERGIES
+
+
+def _words(carried: float) -> tuple[int, int]:
+    high, low = struct.unpack(">HH", struct.pack(">f", carried))
+    return high, low
 
 
 def to_float32(value: float) -> float:

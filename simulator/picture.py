@@ -13,9 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from simulator import town
 from simulator.devices import now_ms
-from simulator.town_files import TOWN
 from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ EVERY_S = 0.25
 BOX_WIDTH = 13
 ARROW = "──▶"
 SHOWN_EVENTS = 5
+SHOWN_DEVICES = 7
 SHOWN_QUANTITIES = (("active_power", 0), ("voltage/L1", 1), ("active_energy_import", 1))
 """Quantity as on the wire, and its decimals."""
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -76,7 +75,7 @@ def _title(progress: Progress) -> Table:
     line.add_column(justify="right")
     minutes, seconds = divmod(int(progress.elapsed_s), 60)
     line.add_row(
-        Text(f"Messnetz: the demo town {TOWN['name']}", style="bold"),
+        Text(f"Messnetz: the demo town {progress.town.name}", style="bold"),
         Text(f"{minutes}:{seconds:02} min   Ctrl-C ends", style="dim"),
     )
     return line
@@ -86,8 +85,8 @@ def _way(progress: Progress) -> Text:
     """The stages as boxes in a row, with the number of readings under each that counts them."""
     counts = progress.counts()
     stages = (
-        (f"{len(town.DEVICES)} meters", "Modbus", "made", counts.made),
-        ("gateway", "spool", "sealed", counts.sealed),
+        (f"{len(progress.town.devices)} meters", "Modbus", "made", counts.made),
+        (_gateways(progress), "spool", "sealed", counts.sealed),
         (progress.broker, "MQTT", "", None),
         ("collector", "registry", "confirmed", counts.confirmed),
         (progress.store, "store", "stored", counts.stored),
@@ -108,6 +107,11 @@ def _way(progress: Progress) -> Text:
     return text
 
 
+def _gateways(progress: Progress) -> str:
+    number = len(progress.town.gateways)
+    return "gateway" if number == 1 else f"{number} gateways"
+
+
 def _values(progress: Progress) -> Table:
     """The newest value of some quantities of every device, as the store has them."""
     table = Table(box=None, pad_edge=False, collapse_padding=True, expand=True, header_style="dim")
@@ -115,11 +119,11 @@ def _values(progress: Progress) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("power", "voltage L1", "energy", "age"):
         table.add_column(name, justify="right", no_wrap=True)
-    for device in town.DEVICES:
+    for device in progress.town.devices[:SHOWN_DEVICES]:
         times_ms = [r.time_ms for (owner, _), r in progress.latest.items() if owner == device.id]
         age = f"{max(0, now_ms() - max(times_ms)) / 1000:.0f} s" if times_ms else "-"
         cells = [_cell(progress, device.id, quantity, decimals) for quantity, decimals in SHOWN_QUANTITIES]
-        table.add_row(device.id, str(town.SITES[device.site]["name"]), *cells, age)
+        table.add_row(device.id, str(progress.town.sites[device.site]["name"]), *cells, age)
     return table
 
 

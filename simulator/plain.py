@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from simulator.progress import Counts, Progress
 
 EVERY_S = 3.0
+RARE = frozenset({"declared", "unaccounted", "stored_and_declared", "displaced", "own"})
+"""Lines of the account that are shown where they are not 0."""
 
 
 class PlainView:
@@ -47,11 +49,17 @@ def account_lines(account: Account, store: str) -> list[str]:
         "confirmed": f"the collector said: {store} has them",
         "stored": f"read back from {store}",
         "lost": "made, and not in the store",
+        "declared": "of those, a gap says so",
+        "unaccounted": "of those, nothing says so",
+        "stored_and_declared": "in the store, though a gap speaks of them",
         "duplicates": "in the store more than once",
         "wrong": "in the store with another value than the meter's",
         "wrong_time": "in the store with a time over 1 s off",
+        "displaced": "in the store over 1 s off, and flagged so",
         "unregistered": "in the store where nobody looks for them",
+        "own": "in the store, told by gateways of themselves",
     }
-    lines = [f"{name.replace('_', ' '):<12}{getattr(account, name):>9}   {text}" for name, text in what.items()]
+    shown = {name: text for name, text in what.items() if name not in RARE or getattr(account, name)}
+    lines = [f"{name.replace('_', ' '):<12}{getattr(account, name):>9}   {text}" for name, text in shown.items()]
     verdict = "Every reading arrived once, and as it was." if account.is_clean else "The account does not add up."
     return [*lines, verdict]

@@ -51,8 +51,7 @@ class Process:
 
         Raises: DemoError where the program cannot be started.
         """
-        with self.log.open("ab") as log:
-            self._process = await _spawn(self._command, stdout=log, stderr=log)
+        await self.start()
         return self
 
     async def __aexit__(
@@ -70,6 +69,50 @@ class Process:
         """Wait until it ends; returns its exit code."""
         assert self._process is not None  # noqa: S101 - entered
         return await self._process.wait()
+
+    async def start(self) -> None:
+        """Start it, also again after it has ended.
+
+        Raises: DemoError where it runs already, or the program cannot be started.
+        """
+        if self.is_running:
+            raise DemoError(f"the {self.name} runs already")
+        with self.log.open("ab") as log:
+            self._process = await _spawn(self._command, stdout=log, stderr=log)
+
+    async def kill(self) -> None:
+        """End it as a power cut would (SIGKILL), and wait until it is gone. Harmless where it does not run."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    def pause(self) -> None:
+        """Hold it (SIGSTOP): it lives, keeps its connections, and does nothing.
+
+        Raises: DemoError where it does not run.
+        """
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused one go on (SIGCONT).
+
+        Raises: DemoError where it does not run.
+        """
+        self._signal(signal.SIGCONT)
+
+    async def restart(self, timeout_s: float) -> None:
+        """Stop it in order and start it again.
+
+        Raises: DemoError as `stop` and `start`.
+        """
+        await self.stop(timeout_s)
+        await self.start()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None or self._process.returncode is not None:
+            raise DemoError(f"the {self.name} does not run")
+        self._process.send_signal(number)
 
     async def stop(self, timeout_s: float) -> None:
         """Ask it to end, wait so long, then kill it.
@@ -108,7 +151,8 @@ async def run(command: Sequence[str], timeout_s: float) -> bytes:
     process = await _spawn((*MESSNETZ, *command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     name = " ".join(command[:2])
     try:
-        output, errors = await asyncio.wait_for(process.communicate(), timeout_s)
+        async with asyncio.timeout(timeout_s):  # not `wait_for`: Python 3.11's may lose a cancellation
+            output, errors = await process.communicate()
     except TimeoutError as error:
         raise DemoError(f"`messnetz {name}` took longer than {timeout_s:g} s") from error
     finally:
@@ -157,10 +201,11 @@ async def _end(process: asyncio.subprocess.Process, timeout_s: float) -> int | N
     # asyncio calls a process ended only when its pipes are empty, too
     pipes = [asyncio.create_task(_drain(pipe)) for pipe in (process.stdout, process.stderr) if pipe]
     try:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.terminate()
-        return await asyncio.wait_for(process.wait(), timeout_s)
+        with suppress(ProcessLookupError):
+            process.terminate()
+            process.send_signal(signal.SIGCONT)  # one that is paused would not hear the other
+        async with asyncio.timeout(timeout_s):
+            return await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.account import GatewayStatus
+from simulator.town import DEMO
 
 if TYPE_CHECKING:
     from simulator.account import Stored
     from simulator.devices import Journal
+    from simulator.spec import TownSpec
 
 KEPT_EVENTS = 8
 
@@ -39,6 +41,7 @@ class Progress:
     broker: str
     store: str
     journal: Journal
+    town: TownSpec = DEMO
     status: GatewayStatus = field(default_factory=GatewayStatus)
     stored: int = 0
     latest: dict[tuple[str, str], Stored] = field(default_factory=dict)

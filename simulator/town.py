@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from simulator import servers
-from simulator.devices import Journal, Meter
-from simulator.models import B23, SDM630, Model
+from simulator.meters import BAUD_RATE, Meters
+from simulator.models import B23, SDM630
+from simulator.spec import Device, GatewaySpec, TownSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from simulator.devices import Journal
+
 INTERVAL_S = 2
-BAUD_RATE = 9600
 
 SITES: Mapping[str, Mapping[str, object]] = {
     "town-hall": {
@@ -44,17 +44,6 @@ SITES: Mapping[str, Mapping[str, object]] = {
 }
 
 
-@dataclass(frozen=True)
-class Device:
-    """One meter of the town. Those on one `bus` that is in `LINES` share a serial line."""
-
-    id: str
-    model: Model
-    site: str
-    bus: str
-    unit: int
-
-
 DEVICES = (
     Device("town-hall-main", SDM630, "town-hall", "town-hall", 1),
     Device("sewage-blower", B23, "sewage-works", "sewage-works", 1),
@@ -66,30 +55,30 @@ DEVICES = (
 )
 LINES = frozenset({"school-cellar"})
 """Buses that are serial lines; every other is a Modbus TCP endpoint of its own."""
-MODELS: Mapping[str, Model] = {device.id: device.model for device in DEVICES}
-BUSES: Mapping[str, tuple[Device, ...]] = {
-    bus: tuple(device for device in DEVICES if device.bus == bus) for bus in dict.fromkeys(d.bus for d in DEVICES)
-}
-
-
-def truth(device: str, quantity: str, polled_at_ms: int) -> float:
-    """What a correct reading of a device's quantity must be, for a poll at a Unix time in ms.
-
-    Raises: KeyError for a device that is none of the town's.
-    """
-    return MODELS[device].truth(device, quantity, polled_at_ms)
+GATEWAY = "demo-gw"
+DEMO = TownSpec("Musterstadt", SITES, (GatewaySpec(GATEWAY, "town-hall", DEVICES, LINES),), INTERVAL_S)
+MODELS = DEMO.models
+BUSES = DEMO.gateways[0].buses
+truth = DEMO.truth
 
 
 @asynccontextmanager
 async def serve(journal: Journal) -> AsyncIterator[dict[str, str]]:
     """Set all meters to work; yields where each bus is found: `HOST:PORT` or the path of a serial port."""
-    async with AsyncExitStack() as stack:
-        where: dict[str, str] = {}
-        for bus, devices in BUSES.items():
-            meters = {device.unit: Meter(device.id, device.model, journal) for device in devices}
-            if bus in LINES:
-                where[bus] = await stack.enter_async_context(servers.rtu(meters, BAUD_RATE))
-            else:
-                port = await stack.enter_async_context(servers.tcp(meters))
-                where[bus] = f"{servers.LOOPBACK}:{port}"
-        yield where
+    async with Meters(DEMO, journal) as meters:
+        yield meters.where
+
+
+__all__ = [
+    "BAUD_RATE",
+    "BUSES",
+    "DEMO",
+    "DEVICES",
+    "GATEWAY",
+    "INTERVAL_S",
+    "LINES",
+    "MODELS",
+    "SITES",
+    "serve",
+    "truth",
+]

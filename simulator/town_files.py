@@ -7,30 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from simulator.town import BAUD_RATE, BUSES, INTERVAL_S, LINES, SITES, Device
+from simulator.control import SOCKET
+from simulator.meters import BAUD_RATE
+from simulator.town import DEMO, GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-GATEWAY = "demo-gw"
+    from simulator.spec import Device, GatewaySpec, TownSpec
+
 COLLECTOR = "demo-collector"
 PREFIX = "messnetz"
-TOWN = {"name": "Musterstadt", "prefix": PREFIX, "timezone": "Europe/Berlin", "language": "de"}
+TOWN = {"name": DEMO.name, "prefix": PREFIX, "timezone": "Europe/Berlin", "language": "de"}
 SEAL_INTERVAL_S = 2
 SEAL_READINGS = 500
 
 
 @dataclass(frozen=True)
 class TownFiles:
-    """Where the files of a town lie."""
+    """Where the files of a town lie.
+
+    The spool and socket of the only gateway lie beside the town's files; of several each has a directory of its own.
+    """
 
     directory: Path
+    town: TownSpec = DEMO
 
     @property
     def gateway(self) -> Path:
-        """The agent's configuration."""
-        return self.directory / "gateways" / f"{GATEWAY}.yaml"
+        """The first agent's configuration."""
+        return self.gateway_file(self.town.gateways[0].id)
 
     @property
     def collector(self) -> Path:
@@ -42,15 +49,32 @@ class TownFiles:
         """What `messnetz town registry` makes for the collector."""
         return self.directory / "registry.yaml"
 
+    @property
+    def control(self) -> Path:
+        """The socket by which the running town is told of faults."""
+        return self.directory / SOCKET
+
+    def gateway_file(self, gateway: str) -> Path:
+        """An agent's configuration."""
+        return self.directory / "gateways" / f"{gateway}.yaml"
+
+    def home(self, gateway: str) -> Path:
+        """Where an agent keeps its spool, its socket and its log."""
+        return self.directory if len(self.town.gateways) == 1 else self.directory / "agents" / gateway
+
     def write(self, where: Mapping[str, str], mqtt: Mapping[str, object], store: Mapping[str, object]) -> None:
         """Write the town; `where` names the address of each bus, `mqtt` and `store` are sections.
 
+        A bus that `where` does not name has no meters at work: its address leads nowhere.
+
         Raises: OSError where the directory cannot be written.
         """
-        self.gateway.parent.mkdir(parents=True, exist_ok=True)
-        _dump(self.directory / "town.yaml", TOWN)
-        _dump(self.directory / "sites.yaml", {site: dict(entry) for site, entry in SITES.items()})
-        _dump(self.gateway, self._gateway(where, mqtt))
+        (self.directory / "gateways").mkdir(parents=True, exist_ok=True)
+        _dump(self.directory / "town.yaml", {**TOWN, "name": self.town.name})
+        _dump(self.directory / "sites.yaml", {site: dict(entry) for site, entry in self.town.sites.items()})
+        for gateway in self.town.gateways:
+            self.home(gateway.id).mkdir(parents=True, exist_ok=True)
+            _dump(self.gateway_file(gateway.id), self._gateway(gateway, where, mqtt))
         _dump(
             self.collector,
             {
@@ -62,41 +86,43 @@ class TownFiles:
             },
         )
 
-    def _gateway(self, where: Mapping[str, str], mqtt: Mapping[str, object]) -> dict[str, Any]:
+    def _gateway(self, gateway: GatewaySpec, where: Mapping[str, str], mqtt: Mapping[str, object]) -> dict[str, Any]:
         spool = {
-            "path": str(self.directory / "spool.sqlite"),
+            "path": str(self.home(gateway.id) / "spool.sqlite"),
             "seal_interval_s": SEAL_INTERVAL_S,
             "seal_readings": SEAL_READINGS,
         }
         return {
-            "gateway": GATEWAY,
+            "gateway": gateway.id,
             "prefix": PREFIX,
             "clock": "trusted",
             "mqtt": dict(mqtt),
             "spool": spool,
-            "socket": str(self.directory / "agent.sock"),
-            "buses": [_bus(bus, devices, where[bus]) for bus, devices in BUSES.items()],
+            "socket": str(self.home(gateway.id) / "agent.sock"),
+            "buses": [self._bus(gateway, bus, where.get(bus)) for bus in gateway.buses],
         }
 
+    def _bus(self, gateway: GatewaySpec, bus: str, address: str | None) -> dict[str, Any]:
+        if bus in gateway.lines:
+            reached = {"serial": address or f"/dev/null/{bus}", "baud_rate": BAUD_RATE, "parity": "N", "stop_bits": 1}
+        else:
+            reached = {"tcp": address or f"{bus}.invalid"}
+        devices = [self._device(device) for device in gateway.buses[bus]]
+        return {"id": bus, "driver": "modbus", **reached, "devices": devices}
 
-def _bus(bus: str, devices: tuple[Device, ...], address: str) -> dict[str, Any]:
-    if bus in LINES:
-        reached = {"serial": address, "baud_rate": BAUD_RATE, "parity": "N", "stop_bits": 1}
-    else:
-        reached = {"tcp": address}
-    return {"id": bus, "driver": "modbus", **reached, "devices": [_device(device) for device in devices]}
-
-
-def _device(device: Device) -> dict[str, Any]:
-    return {
-        "id": device.id,
-        "profile": device.model.profile,
-        "site": device.site,
-        "unit": device.unit,
-        "interval_s": INTERVAL_S,
-    }
+    def _device(self, device: Device) -> dict[str, Any]:
+        return {
+            "id": device.id,
+            "profile": device.model.profile,
+            "site": device.site,
+            "unit": device.unit,
+            "interval_s": self.town.interval_s,
+        }
 
 
 def _dump(file: Path, content: Mapping[str, Any]) -> None:
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
     file.write_text(text, encoding="utf-8")
+
+
+__all__ = ["COLLECTOR", "GATEWAY", "PREFIX", "SEAL_INTERVAL_S", "TOWN", "TownFiles"]

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from simulator.account import GatewayStatus, Stored, Witness
+from simulator.account import GatewayStatus, Stored, Witness, gaps
+from simulator.ledger import Ledger
 from simulator.processes import DemoError, Process, lines, run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
+    from simulator.account import Account, Gap
+    from simulator.devices import Poll
     from simulator.progress import Progress
     from simulator.town_files import TownFiles
 
+DAY_MS = 86_400_000
 TRIES = 5
 PAUSE_S = 1.0
 COMMAND_TIMEOUT_S = 30.0
@@ -56,45 +61,74 @@ def decode_reading(line: bytes) -> Stored:
 
 
 async def status(files: TownFiles) -> GatewayStatus:
-    """Ask for the state of the agent and its spool, once; works when the agent has ended, too."""
-    output = await run(("gateway", "status", str(files.gateway), "--json"), COMMAND_TIMEOUT_S)
-    return decode_status(output.strip())
+    """Ask for the state of all agents and their spools, once and added up; works when they have ended, too."""
+    statuses = []
+    for gateway in files.town.gateways:
+        output = await run(("gateway", "status", str(files.gateway_file(gateway.id)), "--json"), COMMAND_TIMEOUT_S)
+        statuses.append(decode_status(output.strip()))
+    return GatewayStatus.total(statuses)
 
 
 async def read_store(files: TownFiles, witness: Witness, take: Callable[[Stored], object], log: Path) -> None:
-    """Hand over all readings of this run that the store gives back.
+    """Hand over all readings of this run that the store gives back, what the gateways tell of themselves included.
 
     Raises: DemoError where the export fails or takes too long.
     """
 
     def sift(reading: Stored) -> None:
-        if witness.concerns(reading):
+        if witness.concerns(reading) or witness.is_own(reading):
             take(reading)
 
     await _export(files, witness, sift, log)
 
 
-async def read_unregistered(files: TownFiles, witness: Witness, log: Path) -> list[Stored]:
-    """Return what the store holds as unregistered since this run began.
+async def read_unregistered(files: TownFiles, witness: Witness, take: Callable[[Stored], object], log: Path) -> None:
+    """Hand over what the store holds as unregistered since this run began.
+
+    Raises: DemoError where the export fails or takes too long.
+    """
+    await _export(files, witness, take, log, "--measurement", "unregistered")
+
+
+async def read_gaps(files: TownFiles, witness: Witness, log: Path) -> list[Gap]:
+    """Return the gaps that reach into this run.
 
     Raises: DemoError where the export fails or takes too long.
     """
     found: list[Stored] = []
-    await _export(files, witness, found.append, log, "--measurement", "unregistered")
-    return found
+    earlier = replace(witness, since_ms=witness.since_ms - DAY_MS)  # a gap may have begun before
+    await _export(files, earlier, found.append, log, "--measurement", "gap")
+    return gaps(found)
+
+
+async def settle(files: TownFiles, witness: Witness, polls: Iterable[Poll], log: Path) -> Account:
+    """Read everything back from the store and the spools, and make the account; memory stays bounded.
+
+    Raises: DemoError where a command fails or takes too long.
+    """
+    ledger = Ledger(witness, polls)
+    await read_store(files, witness, ledger.store, log)
+    await read_unregistered(files, witness, ledger.unregister, log)
+    return ledger.account(await status(files), await read_gaps(files, witness, log))
 
 
 async def _export(
     files: TownFiles, witness: Witness, take: Callable[[Stored], object], log: Path, *options: str
 ) -> None:
-    since = datetime.fromtimestamp(witness.since_ms // 1000 - 1, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    command = ("cloud", "export", str(files.collector), "--json", "--from", since, *options)
+    span = ["--from", _moment(witness.since_ms // 1000 - 1)]
+    if witness.until_ms is not None:
+        span += ["--to", _moment(witness.until_ms // 1000 + 1)]
+    command = ("cloud", "export", str(files.collector), "--json", *span, *options)
     try:
         async with asyncio.timeout(EXPORT_TIMEOUT_S), aclosing(lines(command, log)) as output:
             async for line in output:
                 take(decode_reading(line))
     except TimeoutError as error:
         raise DemoError(f"`messnetz cloud export` took longer than {EXPORT_TIMEOUT_S:g} s") from error
+
+
+def _moment(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 async def until_one_dies(*processes: Process) -> None:
@@ -109,10 +143,14 @@ async def until_one_dies(*processes: Process) -> None:
 
 
 async def follow_status(files: TownFiles, progress: Progress, log: Path) -> None:
-    """Keep the gateway's status up to date; never returns.
+    """Keep the gateways' status up to date; never returns.
 
     Raises: DemoError where the command fails again and again.
     """
+    if len(files.town.gateways) > 1:  # a process for each of them would cost more than the town
+        while True:
+            progress.learn(await patiently(lambda: status(files)))
+            await asyncio.sleep(PAUSE_S * len(files.town.gateways))
     command = ("gateway", "status", str(files.gateway), "--json", "--every", "1")
     await _follow(command, lambda line: progress.learn(decode_status(line)), log)
 
@@ -148,9 +186,9 @@ async def count(files: TownFiles, witness: Witness, log: Path) -> int:
     """Number of this run's readings in the store."""
     number = 0
 
-    def take(_reading: Stored) -> None:
+    def take(reading: Stored) -> None:
         nonlocal number
-        number += 1
+        number += witness.concerns(reading)
 
     await read_store(files, witness, take, log)
     return number

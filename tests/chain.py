@@ -19,7 +19,7 @@ from gateway import status
 from gateway.spool import Spool
 from simulator import servers as field
 from simulator import town
-from simulator.account import Account, GatewayStatus, Stored, Witness, settle
+from simulator.account import Account, GatewayStatus, Stored, settle
 from simulator.devices import Journal, now_ms
 from simulator.town_files import GATEWAY, TownFiles
 from wire import batch as wire_batch
@@ -162,12 +162,7 @@ class Chain:
 
     def account(self) -> Account:
         """Compare what the meters made with what the store holds."""
-        witness = Witness(
-            quantities={device: list(model.addresses) for device, model in town.MODELS.items()},
-            truth=town.truth,
-            interval_ms=town.INTERVAL_S * 1000,
-            since_ms=self._since_ms,
-        )
+        witness = town.DEMO.witness(self._since_ms)
         return settle(witness, self.journal.polls, self.exported(), GatewayStatus())
 
 

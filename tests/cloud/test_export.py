@@ -10,6 +10,7 @@ import pytest
 
 import messnetz
 from cloud import registry, town
+from cloud.points import Point, Series
 from cloud.routing import route
 from cloud.stores.embedded import EmbeddedStore
 from wire.readings import Flag, Reading, Sample
@@ -60,6 +61,20 @@ def test_some_measurements_only(collector: Path, capsys: pytest.CaptureFixture[s
     """Those that are named."""
     (reading,) = _exported(capsys, collector, "--measurement", "electricity_suspect")
     assert (reading["quantity"], reading["flags"]) == ("voltage", 1)
+
+
+def test_gaps_are_exported_as_they_travel(collector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By name only; the reason stands where a reading has its channel."""
+    series = Series.of("gap", site="school", gateway="school-gw", device="school-main", reason="quota")
+    with closing(EmbeddedStore(collector.parent / "store.sqlite")) as store:
+        store.prepare()
+        store.write([Point(series, AT_MS * 1_000_000, {"gap_until": AT_MS / 1000 + 60, "gap_readings": 12.0})])
+    gaps = _exported(capsys, collector, "--measurement", "gap")
+    assert {(g["measurement"], g["device"], g["quantity"], g["channel"], g["time_ms"], g["value"]) for g in gaps} == {
+        ("gap", "school-main", "gap_until", "quota", AT_MS, AT_MS / 1000 + 60),
+        ("gap", "school-main", "gap_readings", "quota", AT_MS, 12.0),
+    }
+    assert all(reading["measurement"] != "gap" for reading in _exported(capsys, collector))
 
 
 def test_unregistered_readings_are_exported_whole(collector: Path, capsys: pytest.CaptureFixture[str]) -> None:

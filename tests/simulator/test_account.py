@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.account import Account, GatewayStatus, Stored, Witness, settle
+from simulator.account import Account, Gap, GatewayStatus, Stored, Witness, combined, gaps, settle
 from simulator.devices import Poll
+from simulator.faults import Wrong
+from simulator.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,7 @@ def truth(device: str, quantity: str, polled_at_ms: int) -> float:
     return hash((device, quantity)) % 1000 + polled_at_ms / 8
 
 
-WITNESS = Witness(QUANTITIES, truth, interval_ms=2000, since_ms=BEGIN_MS, gateway="demo-gw")
+WITNESS = Witness(QUANTITIES, truth, interval_ms=2000, since_ms=BEGIN_MS, gateways={"demo-gw"})
 
 
 def stored(poll: Poll, name: str, before_ms: int = 1) -> Stored:
@@ -58,7 +60,7 @@ def test_a_faultless_run_is_clean() -> None:
     assert result.is_clean
 
 
-@pytest.mark.parametrize("counts", [(6, 5), (5, 5), (7, 6), (0, 0)])
+@pytest.mark.parametrize("counts", [(6, 5), (5, 5), (7, 6), (5, 6), (0, 0)])
 def test_a_gateway_that_counts_otherwise_is_not_clean(counts: tuple[int, int]) -> None:
     """All is in the store, and yet: with a dead way back the gateway would keep everything for ever."""
     sealed, confirmed = counts
@@ -124,10 +126,10 @@ def test_a_reading_without_a_poll_is_wrong(at_ms: int) -> None:
 
 
 def test_a_poll_that_comes_too_late_for_a_reading_is_not_its_own() -> None:
-    """A stamp from longer before the poll than the interval is wrong, and its reading lost."""
+    """A stamp from longer before the poll than the interval is a wrong time, told by the value."""
     polls = [Poll("b", BEGIN_MS + 5000)]
     result = account(polls, [stored(polls[0], "active_power", before_ms=2001)])
-    assert (result.lost, result.wrong) == (1, 1)
+    assert (result.lost, result.wrong, result.wrong_time) == (0, 0, 1)
 
 
 def test_the_clocks_may_round_differently() -> None:
@@ -204,7 +206,7 @@ READINGS = st.builds(
 
 
 @given(
-    polls=st.lists(st.builds(Poll, st.sampled_from("ab"), st.integers(BEGIN_MS, BEGIN_MS + 9000))),
+    polls=st.lists(st.builds(Poll, st.sampled_from("ab"), st.integers(BEGIN_MS, BEGIN_MS + 9000), st.none())),
     readings=st.lists(READINGS),
 )
 def test_made_and_stored_always_add_up(polls: list[Poll], readings: list[Stored]) -> None:
@@ -213,3 +215,123 @@ def test_made_and_stored_always_add_up(polls: list[Poll], readings: list[Stored]
     unmatched = result.stored - (result.made - result.lost) - result.duplicates
     assert 0 <= unmatched <= result.wrong
     assert 0 <= result.lost <= result.made
+
+
+def test_what_a_gap_declares_is_not_unaccounted() -> None:
+    """Of the two polls of a device that are missing, one lies in its gap."""
+    gap = Gap("a", "quota", POLLS[0].polled_at_ms - 1, POLLS[0].polled_at_ms - 1)
+    kept = [reading for reading in all_stored(POLLS) if reading.device == "b"]
+    result = settle(WITNESS, POLLS, kept, STATUS, declared=[gap])
+    assert (result.lost, result.declared, result.unaccounted) == (4, 2, 2)
+    assert not result.is_whole
+    whole = settle(WITNESS, POLLS, kept, STATUS, declared=[gap, msgspec.structs.replace(gap, until_ms=BEGIN_MS + 3000)])
+    assert (whole.declared, whole.unaccounted, whole.is_whole, whole.is_clean) == (4, 0, True, False)
+
+
+def test_what_is_both_stored_and_declared_is_reported() -> None:
+    """It harms nobody; another device's gap declares nothing here."""
+    gaps_ = [Gap("b", "stopped", BEGIN_MS, BEGIN_MS + 1000), Gap("c", "stopped", 0, 2**50)]
+    result = settle(WITNESS, POLLS, all_stored(POLLS), STATUS, declared=gaps_)
+    assert (result.stored_and_declared, result.declared, result.is_whole) == (1, 0, True)
+
+
+def test_gaps_are_read_as_the_export_writes_them() -> None:
+    """Their end is a value, their reason stands where other readings have a channel."""
+    until = Stored("gap", "a", "gap_until", "quota", BEGIN_MS, (BEGIN_MS + 1500) / 1000)
+    number = Stored("gap", "a", "gap_readings", "quota", BEGIN_MS, 12.0)
+    assert gaps([until, number]) == [Gap("a", "quota", BEGIN_MS, BEGIN_MS + 1500)]
+
+
+@pytest.mark.parametrize(("flags", "wrong_time", "displaced"), [(0, 2, 0), (8, 0, 2), (16, 0, 2), (1, 2, 0)])
+def test_a_sample_with_another_time_is_known_by_its_values(flags: int, wrong_time: int, displaced: int) -> None:
+    """A clock that was an hour off: nothing lost and nothing invented, but its time is wrong unless it says so."""
+    readings = [
+        msgspec.structs.replace(one, time_ms=one.time_ms - 3_600_000, flags=flags)
+        if one.device == "a" and one.time_ms < BEGIN_MS + 1000
+        else one
+        for one in all_stored(POLLS)
+    ]
+    witness = replace(WITNESS, since_ms=BEGIN_MS - 2 * 3_600_000)
+    result = settle(witness, POLLS, readings, STATUS)
+    assert (result.lost, result.wrong, result.duplicates) == (0, 0, 0)
+    assert (result.wrong_time, result.displaced) == (wrong_time, displaced)
+
+
+def test_a_sample_whose_clock_was_set_back_among_others_is_told_from_them() -> None:
+    """Its time is that of another poll, and so slow a quantity is the same there: the others tell whose it is."""
+    polls = [Poll("a", BEGIN_MS + 2000 * n) for n in range(1, 6)]
+    slow = replace(
+        WITNESS,
+        truth=lambda device, name, at_ms: 7.0 if name == "active_power" else truth(device, name, at_ms),
+    )
+    readings = [
+        Stored("electricity", "a", *split(name), poll.polled_at_ms - 1, slow.truth("a", name, poll.polled_at_ms))
+        for poll in polls
+        for name in QUANTITIES["a"]
+    ]
+    back = [
+        msgspec.structs.replace(r, time_ms=r.time_ms - 5000) if r.time_ms > BEGIN_MS + 9000 else r for r in readings
+    ]
+    result = settle(slow, polls, back, STATUS)
+    assert (result.lost, result.duplicates, result.wrong, result.wrong_time) == (0, 0, 0, 2)
+
+
+def split(name: str) -> tuple[str, str]:
+    """Quantity and channel."""
+    quantity, _, channel = name.partition("/")
+    return quantity, channel
+
+
+def test_a_poll_in_doubt_may_be_missing_and_must_be_right() -> None:
+    """It counts as made where it arrived; as another value it is wrong."""
+    polls = [*POLLS[:3], POLLS[3]._replace(is_certain=False)]
+    arrived = all_stored(POLLS)
+    assert (account(polls, arrived).made, account(polls, arrived).is_whole) == (6, True)
+    missing = account(polls, arrived[:-1])
+    assert (missing.made, missing.lost, missing.is_whole) == (5, 0, True)
+    other = [*arrived[:-1], msgspec.structs.replace(arrived[-1], value=-1.0)]
+    assert account(polls, other).wrong == 1
+
+
+def test_a_poll_under_wrong_is_expected_as_it_was_sent() -> None:
+    """The truth would be an error there; a value that there is not need not arrive."""
+    polls = [POLLS[0]._replace(wrong=Wrong("stuck", BEGIN_MS))]
+    witness = replace(WITNESS, distorted=lambda _device, name, _at, _wrong: None if "/" in name else 5.0)
+    sent = Stored("electricity", "a", "active_power", "", POLLS[0].polled_at_ms, 5.0)
+    assert settle(witness, polls, [sent], STATUS).is_whole
+    assert settle(witness, polls, [sent], STATUS).made == 1
+    assert settle(witness, polls, [stored(POLLS[0], "active_power")], STATUS).wrong == 1
+    never = Stored("electricity", "a", "voltage", "L1", POLLS[0].polled_at_ms, 0.0)
+    assert settle(witness, polls, [sent, never], STATUS).wrong == 1
+
+
+def test_what_gateways_tell_of_themselves_is_counted_apart() -> None:
+    """Their own readings, and whether a device answers; registered or not, the simulation made none of them."""
+    cpu = Stored("gateway", "demo-gw", "temp_cpu", "", BEGIN_MS + 5, 51.0, gateway="demo-gw")
+    reachable = Stored("electricity", "a", "reachable", "", BEGIN_MS + 5, 1.0, gateway="demo-gw")
+    result = settle(WITNESS, POLLS, [*all_stored(POLLS), cpu, reachable], STATUS, [cpu])
+    assert (result.own, result.stored, result.unregistered, result.is_clean) == (2, 6, 0, True)
+
+
+def test_the_ledger_names_what_is_missing() -> None:
+    """Device, quantity and time, for whoever must find it; what a gap declares is not among them."""
+    ledger = Ledger(WITNESS, POLLS)
+    for reading in all_stored(POLLS)[2:]:
+        ledger.store(reading)
+    ledger.account(STATUS)
+    assert set(ledger.missing()) == {("a", name, POLLS[0].polled_at_ms) for name in QUANTITIES["a"]}
+    assert not list(ledger.missing([Gap("a", "disk", BEGIN_MS, BEGIN_MS + 500)]))
+
+
+def test_accounts_add_up() -> None:
+    """Of stretches of time, or of parts of a town."""
+    both = combined([account(POLLS, all_stored(POLLS)), account(POLLS, all_stored(POLLS)[1:])])
+    assert (both.made, both.stored, both.lost, both.unaccounted, both.sealed) == (12, 11, 1, 1, 12)
+
+
+def test_several_gateways_status_is_their_sum() -> None:
+    """Running where all are."""
+    statuses = [GatewayStatus(running=True, state="online", sealed_readings=3), GatewayStatus(sealed_readings=4)]
+    total = GatewayStatus.total(statuses)
+    assert (total.sealed_readings, total.running) == (7, False)
+    assert GatewayStatus.total(statuses[:1]) == statuses[0]

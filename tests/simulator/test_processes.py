@@ -179,3 +179,63 @@ def test_a_process_that_did_not_listen_to_sigterm_yet_is_told_apart(tmp_path: Pa
                 await process.stop(DEADLINE_S)
 
     asyncio.run(story())
+
+
+def state_of(process: Process) -> str:
+    """The kernel's letter for what a process does: T where it is stopped."""
+    assert process._process is not None
+    with open(f"/proc/{process._process.pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - no file in the usual sense
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+def test_a_paused_process_goes_on_and_ends(tmp_path: Path) -> None:
+    """SIGSTOP holds it, SIGCONT lets it go on; one that is paused ends as gently as any other."""
+
+    async def story() -> None:
+        async with Process("collector", python(SAYS_READY), tmp_path / "log") as process:
+            await until_ready(process)
+            process.pause()
+            assert state_of(process) == "T"
+            process.resume()
+            assert state_of(process) != "T"
+            process.pause()
+            with pytest.raises(UnstartedError):  # by SIGTERM, not by the kill that follows a time-out
+                await process.stop(DEADLINE_S)
+
+    asyncio.run(story())
+
+
+def test_a_killed_process_is_gone_at_once_and_can_be_started_again(tmp_path: Path) -> None:
+    """As a machine after a power cut; what it says goes to the same log."""
+
+    async def story() -> None:
+        async with Process("agent", python(SAYS_READY), tmp_path / "log") as process:
+            await until_ready(process)
+            await process.kill()
+            assert not process.is_running
+            with pytest.raises(DemoError, match="the agent does not run"):
+                process.pause()
+            await process.start()
+            with pytest.raises(DemoError, match="the agent runs already"):
+                await process.start()
+            async with asyncio.timeout(DEADLINE_S):
+                while process.last_words().count("ready") < 2:  # noqa: ASYNC110 - another process tells no event
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(story())
+
+
+def test_a_restart_is_a_new_process(tmp_path: Path) -> None:
+    """It ends in order first."""
+    polite = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); {SAYS_READY}"
+
+    async def story() -> None:
+        async with Process("broker", python(polite), tmp_path / "log") as process:
+            await until_ready(process)
+            assert process._process is not None
+            before = process._process.pid
+            await process.restart(DEADLINE_S)
+            assert process.is_running
+            assert process._process.pid != before
+
+    asyncio.run(story())

@@ -1,0 +1,238 @@
+"""The ledger behind an account: takes what the store gives back, reading by reading and in any order.
+
+Its memory is bounded: some 30 bytes for each reading. Readings of one device and time are one sample. A sample is
+matched with the poll at its time where all values are what that poll made; else its values tell whose it is, and how
+far its time is off.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from simulator.account import CLOCK_SLACK_MS, EXCUSED, TIME_SLACK_MS, Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from simulator.account import Gap, GatewayStatus, Stored, Witness
+    from simulator.devices import Poll
+
+Truth: TypeAlias = "Callable[[Poll, str], float | None]"
+
+
+class _Value(NamedTuple):
+    """One stored reading, of the sample that it stands in."""
+
+    quantity: int
+    value: float
+    flags: int
+
+
+class _Device:
+    """The polls of one device, what the store holds of it, and which readings were seen."""
+
+    def __init__(self, polls: Iterable[Poll], quantities: Iterable[str]) -> None:
+        by_time = {poll.polled_at_ms: poll for poll in polls}
+        self.times = array("q", sorted(by_time))
+        self.polls = [by_time[at_ms] for at_ms in self.times]
+        self.quantities = list(quantities)
+        self.position = {name: position for position, name in enumerate(self.quantities)}
+        self.seen = [bytearray(len(self.times)) for _ in self.quantities]
+        self._stored_at = array("q")
+        self._stored_values = array("d")
+        self._stored_flags = array("q")
+        self._stored_quantities = array("H")
+
+    def take(self, reading: Stored) -> None:
+        """Keep a stored reading until the end."""
+        self._stored_at.append(reading.time_ms)
+        self._stored_values.append(reading.value)
+        self._stored_flags.append(reading.flags)
+        self._stored_quantities.append(self.position[reading.name])
+
+    def samples(self) -> Iterator[tuple[int, list[_Value]]]:
+        """Return what was stored, as samples with their times, in order of time."""
+        in_order = sorted(range(len(self._stored_at)), key=self._stored_at.__getitem__)
+        for time_ms, indices in groupby(in_order, key=self._stored_at.__getitem__):
+            yield (
+                time_ms,
+                [_Value(self._stored_quantities[i], self._stored_values[i], self._stored_flags[i]) for i in indices],
+            )
+
+    def index_of(self, time_ms: int, interval_ms: int) -> int | None:
+        """Position of the first poll that a sample can come from; None where there is none in time."""
+        index = bisect_left(self.times, time_ms - CLOCK_SLACK_MS)
+        if index == len(self.times) or self.times[index] - time_ms > interval_ms:
+            return None
+        return index
+
+    def is_due(self, index: int, quantity: int, truth: Truth) -> bool:
+        """Whether a poll made a value of a quantity that must arrive."""
+        poll = self.polls[index]
+        if poll.wrong is None:
+            return poll.is_certain
+        return poll.is_certain and truth(poll, self.quantities[quantity]) is not None
+
+
+class _Match:
+    """Finds the poll of every sample of one device, and counts."""
+
+    def __init__(self, device: _Device, truth: Truth, interval_ms: int) -> None:
+        self._device, self._truth, self._interval_ms = device, truth, interval_ms
+        self.duplicates = self.wrong = self.wrong_time = self.displaced = 0
+
+    def run(self) -> None:
+        """Tick off what is right at its time; then find out what the rest is."""
+        rest = [sample for sample in self._device.samples() if not self._fits(*sample)]
+        if rest:
+            missing = self._missing()
+            for time_ms, values in rest:
+                self._place(time_ms, values, missing)
+
+    def _fits(self, time_ms: int, values: list[_Value]) -> bool:
+        device = self._device
+        index = device.index_of(time_ms, self._interval_ms)
+        if index is None:
+            return False
+        poll = device.polls[index]
+        if any(self._truth(poll, device.quantities[one.quantity]) != one.value for one in values):
+            return False
+        for one in values:
+            self._tick(index, time_ms, one)
+        return True
+
+    def _missing(self) -> dict[tuple[int, float], list[int]]:
+        """Return quantity and value of every reading that was not seen -> the positions of its polls."""
+        device = self._device
+        missing: dict[tuple[int, float], list[int]] = {}
+        for quantity, name in enumerate(device.quantities):
+            for index, is_seen in enumerate(device.seen[quantity]):
+                value = None if is_seen else self._truth(device.polls[index], name)
+                if value is not None:
+                    missing.setdefault((quantity, value), []).append(index)
+        return missing
+
+    def _place(self, time_ms: int, values: list[_Value], missing: dict[tuple[int, float], list[int]]) -> None:
+        """Give the values of a sample to the polls that most of them speak for; the rest is wrong."""
+        device = self._device
+        while True:
+            votes = Counter(index for one in values for index in missing.get((one.quantity, one.value), ()))
+            if not votes:
+                break
+            best = max(votes, key=lambda index: (votes[index], -abs(device.times[index] - time_ms)))
+            left = []
+            for one in values:
+                candidates = missing.get((one.quantity, one.value), [])
+                if best in candidates:
+                    candidates.remove(best)
+                    self._tick(best, time_ms, one)
+                else:
+                    left.append(one)
+            values = left
+        at_its_time = device.index_of(time_ms, self._interval_ms)
+        for one in values:
+            self._misfit(at_its_time, time_ms, one)
+
+    def _misfit(self, index: int | None, time_ms: int, one: _Value) -> None:
+        """Count a value that is not missing anywhere: right for the second time, or what nobody made."""
+        device = self._device
+        if index is None:
+            self.wrong += 1
+            return
+        self.wrong += self._truth(device.polls[index], device.quantities[one.quantity]) != one.value
+        self._tick(index, time_ms, one)
+
+    def _tick(self, index: int, time_ms: int, one: _Value) -> None:
+        device = self._device
+        if abs(device.times[index] - time_ms) > TIME_SLACK_MS:
+            is_said = bool(one.flags & EXCUSED)
+            self.displaced += is_said
+            self.wrong_time += not is_said
+        self.duplicates += device.seen[one.quantity][index]
+        device.seen[one.quantity][index] = 1
+
+
+class Ledger:
+    """One run's readings."""
+
+    def __init__(self, witness: Witness, polls: Iterable[Poll]) -> None:
+        """Take the polls.
+
+        Raises: KeyError for one of a device that the witness does not know.
+        """
+        self._witness = witness
+        by_device: dict[str, list[Poll]] = {}
+        for poll in polls:
+            by_device.setdefault(poll.device, []).append(poll)
+        self._devices = {name: _Device(made, witness.quantities[name]) for name, made in by_device.items()}
+        self._stored = self._own = self._unregistered = self._invented = 0
+
+    def store(self, reading: Stored) -> None:
+        """Take a reading that the store gave back; those of others are ignored."""
+        if not self._witness.concerns(reading):
+            self._own += self._witness.is_own(reading)
+            return
+        self._stored += 1
+        if reading.device in self._devices:
+            self._devices[reading.device].take(reading)
+        else:
+            self._invented += 1
+
+    def unregister(self, reading: Stored) -> None:
+        """Take a reading that the store holds as unregistered."""
+        self._unregistered += self._witness.is_unregistered(reading)
+
+    def account(self, status: GatewayStatus, declared: Iterable[Gap] = ()) -> Account:
+        """Close the ledger and count; once."""
+        matches = [_Match(device, self._truth, self._witness.interval_ms) for device in self._devices.values()]
+        for match in matches:
+            match.run()
+        fates = Counter(self._fates(list(declared)))
+        made = sum(fates.values())
+        lost = fates[False, False] + fates[False, True]
+        return Account(
+            made=made,
+            sealed=status.sealed_readings,
+            confirmed=status.confirmed_readings,
+            stored=self._stored,
+            lost=lost,
+            declared=fates[False, True],
+            unaccounted=fates[False, False],
+            stored_and_declared=fates[True, True],
+            duplicates=sum(match.duplicates for match in matches),
+            wrong=sum(match.wrong for match in matches) + self._invented,
+            wrong_time=sum(match.wrong_time for match in matches),
+            displaced=sum(match.displaced for match in matches),
+            unregistered=self._unregistered,
+            own=self._own,
+        )
+
+    def missing(self, declared: Iterable[Gap] = ()) -> Iterator[tuple[str, str, int]]:
+        """Return device, quantity and time of what is unaccounted for, after `account`; for whoever must find it."""
+        gaps = list(declared)
+        for name, device in self._devices.items():
+            for index, at_ms in enumerate(device.times):
+                if any(gap.device == name and gap.covers(at_ms) for gap in gaps):
+                    continue
+                for quantity, seen in enumerate(device.seen):
+                    if not seen[index] and device.is_due(index, quantity, self._truth):
+                        yield name, device.quantities[quantity], at_ms
+
+    def _fates(self, declared: list[Gap]) -> Iterator[tuple[bool, bool]]:
+        """For each reading that was made: whether it is in the store, and whether a gap declares it missing."""
+        for name, device in self._devices.items():
+            gaps = [gap for gap in declared if gap.device == name]
+            for index, at_ms in enumerate(device.times):
+                is_declared = any(gap.covers(at_ms) for gap in gaps)
+                for quantity, seen in enumerate(device.seen):
+                    if seen[index] or device.is_due(index, quantity, self._truth):
+                        yield bool(seen[index]), is_declared
+
+    def _truth(self, poll: Poll, quantity: str) -> float | None:
+        if poll.wrong is None:
+            return self._witness.truth(poll.device, quantity, poll.polled_at_ms)
+        return self._witness.distorted(poll.device, quantity, poll.polled_at_ms, poll.wrong)
