@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_FULL = {sqlite3.SQLITE_FULL}
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DENIED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -41,23 +39,28 @@ class CorruptError(PermanentError):
     """The file is no SQLite file, or no sound one."""
 
 
+_KINDS = {
+    sqlite3.SQLITE_FULL: FullError,
+    sqlite3.SQLITE_BUSY: BusyError,
+    sqlite3.SQLITE_LOCKED: BusyError,
+    sqlite3.SQLITE_IOERR: DiskError,
+}
+
+
 def translate(path: Path, error: sqlite3.DatabaseError | OSError) -> MessnetzError:
     """Say what an error of SQLite or of the system means to the caller."""
     if isinstance(error, OSError):
         return _of_system(path, error)
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    kind: type[MessnetzError] = TransientError if isinstance(error, sqlite3.OperationalError) else PermanentError
+    text = f"{path}: {error}"
     if code in _CORRUPT:
-        return CorruptError(f"{path} is no sound SQLite file: {error}")
-    if code in _DENIED:
-        return DeniedError(f"{path} cannot be used: {error}")
-    if code in _FULL:
-        return FullError(f"{path}: {error}")
-    if code in _BUSY:
-        return BusyError(f"{path}: {error}")
-    if code == sqlite3.SQLITE_IOERR:
-        return DiskError(f"{path}: {error}")
-    kind = TransientError if isinstance(error, sqlite3.OperationalError) else PermanentError
-    return kind(f"{path}: {error}")
+        kind, text = CorruptError, f"{path} is no sound SQLite file: {error}"
+    elif code in _DENIED:
+        kind, text = DeniedError, f"{path} cannot be used: {error}"
+    elif code in _KINDS:
+        kind = _KINDS[code]
+    return kind(text)
 
 
 def _of_system(path: Path, error: OSError) -> MessnetzError:
