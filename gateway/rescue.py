@@ -7,6 +7,7 @@ meanwhile, the next start finds either the broken file, and begins again, or the
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import sqlite3
@@ -83,9 +84,7 @@ def rescue(path: Path, known: Known) -> None:
         except BaseException:
             _remove(new)
             raise
-        aside = path.with_name(
-            f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(known.now_ms / 1000))}"
-        )
+        aside = _aside(path, known.now_ms)
         path.rename(aside)
         _move_log_aside(path, aside)
         new.rename(path)
@@ -106,6 +105,12 @@ def prune(path: Path, most_bytes: int = MAX_ASIDE_BYTES) -> None:
             taken += aside.stat().st_size + (log.stat().st_size if log.exists() else 0)
             if index >= MAX_ASIDE_FILES or taken > most_bytes:
                 _remove(aside)
+
+
+def _aside(path: Path, now_ms: int) -> Path:
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now_ms / 1000))}"
+    names = (path.with_name(name if number == 0 else f"{name}-{number}") for number in itertools.count())
+    return next(aside for aside in names if not aside.exists())
 
 
 def _new(path: Path) -> Path:
