@@ -46,7 +46,7 @@ class _Pages:
 
     def __init__(self, path: Path, stack: contextlib.ExitStack) -> None:
         self._file = stack.enter_context(path.open("rb"))
-        self.count = path.stat().st_size // PAGE_BYTES + 1
+        self._count = path.stat().st_size // PAGE_BYTES + 1
         self._log: IO[bytes] | None = None
         self._offsets: dict[int, int] = {}
         frames = list(spool_log.frames(path))
@@ -54,13 +54,17 @@ class _Pages:
             self._log = stack.enter_context(spool_log.path_of(path).open("rb"))
         last = max((index for index, frame in enumerate(frames) if frame.ends_transaction), default=-1)
         self._offsets = {frame.page: frame.offset for frame in frames[: last + 1]}
-        self.count = max([self.count, *self._offsets])
+
+    def numbers(self) -> Iterator[int]:
+        """Return the numbers of all pages."""
+        yield from range(1, self._count + 1)
+        yield from (number for number in self._offsets if number > self._count)
 
     def versions(self, number: int) -> Iterator[bytes]:
         """Return what there is of a page, the newest first."""
         if self._log is not None and number in self._offsets:
             yield _read(self._log, self._offsets[number])
-        if number > 0:
+        if 0 < number <= self._count:
             yield _read(self._file, (number - 1) * PAGE_BYTES)
 
     def chain(self, number: int, size: int, *, newest: bool) -> bytes:
@@ -85,7 +89,7 @@ def batches(path: Path) -> Iterator[Row]:
     """
     with contextlib.ExitStack() as stack:
         pages = _Pages(path, stack)
-        for number in range(1, pages.count + 1):
+        for number in pages.numbers():
             for page in pages.versions(number):
                 yield from _rows(pages, page, 100 if number == 1 else 0)
 
