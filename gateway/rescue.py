@@ -21,9 +21,10 @@ from base.sqlite import CorruptError, FullError, transaction, translate, transla
 from gateway import eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
 from gateway.spool_records import SealedBatch
-from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, PAGE_BYTES, WAITING, prepare
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, PAGE_BYTES, WAITING, lenient, prepare
 from wire.confirm import ranges
 from wire.gaps import UNTIL
+from wire.ids import is_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,6 +186,7 @@ def _copy_tables(path: Path, db: sqlite3.Connection) -> tuple[dict[str, bool], i
     complete = {}
     highest = 0
     with _reader(path) as old:
+        old.text_factory = lenient
         for table, columns in _TABLES.items():
             complete[table] = False
             with contextlib.suppress(sqlite3.DatabaseError):
@@ -227,7 +229,7 @@ def _save_one(db: sqlite3.Connection, row: salvage.Row, *, is_placed: bool, is_o
 
 def _declare(db: sqlite3.Connection, known: Known, *, is_placed: bool) -> None:
     """Record what is lost as gaps; gaps whose batch is lost are to be sealed again."""
-    devices = [name for (name,) in db.execute("SELECT name FROM device")]
+    devices = [name for (name,) in db.execute("SELECT name FROM device") if is_id(name)]
     stored = "SELECT 1 FROM batch WHERE number = "
     db.execute(f"UPDATE gap SET batch = NULL WHERE batch IS NOT NULL AND NOT EXISTS ({stored} gap.batch)")  # noqa: S608 - a constant
     lost_places = f"FROM place WHERE NOT EXISTS ({stored} place.number)"

@@ -29,6 +29,7 @@ from gateway.spool_records import DAY_MS, Limits, SealedBatch, Settled, Totals
 from gateway.spool_schema import CONFIRMED, PAGE_BYTES, REJECTED, WAITING
 from wire import batch as wire_batch
 from wire import gaps as wire_gaps
+from wire.ids import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -272,7 +273,7 @@ class Spool:
         frames = min(LOG_FRAMES, max(32, self._room.quota_bytes // 8 // spool_log.FRAME_BYTES))
         db.execute(f"PRAGMA wal_autocheckpoint = {frames}").fetchall()
         db.execute(f"PRAGMA journal_size_limit = {2 * frames * spool_log.FRAME_BYTES}").fetchall()
-        self._devices |= {name for (name,) in db.execute("SELECT name FROM device")}
+        self._devices |= {name for (name,) in db.execute("SELECT name FROM device") if is_id(name)}
         self._has_gaps = bool(gap_table.unsealed(db))
         self._alive = _read_alive(db)
         self._counted = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from wire.readings import Sample
 
 DAY_MS = 86_400_000
+_STREAM = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class SealedBatch:
     @property
     def is_sound(self) -> bool:
         """Whether the disk gave back what was written: a flipped bit must not become a measurement."""
-        return zlib.crc32(self.pack) == self.crc
+        return zlib.crc32(self.pack) == self.crc and _STREAM.fullmatch(self.stream) is not None
 
     def payload(self) -> bytes:
         """Build the message that carries it."""

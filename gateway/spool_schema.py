@@ -79,11 +79,17 @@ _SETTINGS = (
 )
 
 
+def lenient(text: bytes) -> str:
+    """Decode a text that the disk may have damaged."""
+    return text.decode("utf-8", "replace")
+
+
 def prepare(db: sqlite3.Connection, path: Path) -> None:
     """Set a connection up and bring its tables up to date.
 
     Raises: CorruptError where the file is none of ours, or one of a newer release: what can be read is saved from it.
     """
+    db.text_factory = lenient
     for setting in _SETTINGS:
         db.execute(f"PRAGMA {setting}").fetchall()
     version = db.execute("PRAGMA user_version").fetchone()[0]
