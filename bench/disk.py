@@ -27,7 +27,8 @@ DAY_S = 86_400
 READINGS_PER_S = 1.3
 TARGET = "at most 50, dream 25"
 DEVICES = 10
-DAYS_BEFORE = 8
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the image of a disk
+DAYS_BEFORE = 7.2
 """So that as much is let go of as comes in."""
 
 
@@ -119,7 +120,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows.append(("/proc/self/io", measure(Path(folder), process_bytes, lambda: None, 0.25)))
     for options in ("noatime", "noatime,lazytime") if os.geteuid() == 0 else ():
-        with tempfile.TemporaryDirectory() as folder, loop_mount(Path(folder), options) as (at, stat):
+        with tempfile.TemporaryDirectory(dir=MEMORY) as folder, loop_mount(Path(folder), options) as (at, stat):
 
             def sync(at: Path = at) -> None:
                 subprocess.run(["sync", "-f", at], check=True)

@@ -21,7 +21,7 @@ from base.sqlite import CorruptError, FullError, transaction, translate, transla
 from gateway import eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
 from gateway.spool_records import SealedBatch
-from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, PAGE_BYTES, WAITING, lenient, prepare
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, WAITING, lenient, prepare
 from wire.confirm import ranges
 from wire.gaps import UNTIL
 from wire.ids import is_id
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-JUMP = 1_000_000
-"""New numbers begin so far above the highest one known: those that were lost are not used again."""
 MAX_ASIDE_FILES = 3
 MAX_ASIDE_BYTES = 64 << 20
 MAX_HOLES = 1000
@@ -144,7 +142,7 @@ def _build(path: Path, new: Path, known: Known) -> int:
         db.execute("PRAGMA wal_checkpoint").fetchall()
         _mend_first_page(path, new)
         complete, highest = _copy_tables(path, db)
-        is_placed = complete["place"] and not spool_log.is_broken(path)
+        is_placed = complete["place"] and spool_log.lost_transactions(path) < spool_log.BROKEN
         db.execute("CREATE INDEX place_number ON place (number)")
         with contextlib.suppress(FullError):  # what is not saved is a gap, and lies in the file moved aside
             _save(path, new, db, is_placed=is_placed, is_opened=not (is_placed and complete["device"]))

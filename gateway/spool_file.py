@@ -10,9 +10,9 @@ import time
 from typing import TYPE_CHECKING
 
 from base.errors import TransientError
-from base.sqlite import CorruptError, translate, translated
+from base.sqlite import CorruptError, transaction, translate, translated
 from gateway import spool_log
-from gateway.spool_schema import APPLICATION_ID, CONFIRMED, REJECTED, WAITING, prepare
+from gateway.spool_schema import APPLICATION_ID, CONFIRMED, JUMP, REJECTED, WAITING, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,8 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises: CorruptError; TransientError where the disk does not let it be opened.
     """
     with translated(path):
-        if spool_log.is_broken(path):
+        lost = spool_log.lost_transactions(path)
+        if lost >= spool_log.BROKEN:
             raise CorruptError(f"{path}: its write-ahead log is damaged")
         if path.exists() and path.stat().st_size == 0:
             raise CorruptError(f"{path}: an empty file")
@@ -68,6 +69,9 @@ def connect(path: Path) -> sqlite3.Connection:
         try:
             prepare(db, path)
             _check(db, path)
+            if lost:
+                with transaction(db):
+                    db.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'batch'", (JUMP,))
         except BaseException:
             db.close()
             raise

@@ -38,23 +38,23 @@ def path_of(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def is_broken(path: Path) -> bool:
-    """Whether the log of a database that was not closed has lost transactions that were on disk.
+BROKEN = 2
+"""So many lost transactions are damage: a power cut tears one at most, the last, which was never reported as sealed."""
 
-    A power cut may tear the last transaction, which then was never reported as sealed: that is no damage. Two ends of
-    transactions behind a bad frame, or a header that is none, are.
-    """
+
+def lost_transactions(path: Path) -> int:
+    """Count the transactions that lie behind the first bad frame, in the log of a database that was not closed."""
     log = path_of(path)
     if not log.exists() or not HEADER_BYTES + FRAME_BYTES <= log.stat().st_size <= MAX_CHECKED_BYTES:
-        return False
+        return 0
     data = log.read_bytes()
     magic, _, page_bytes = struct.unpack_from(">III", data)
     order = _MAGIC.get(magic)
     if order is None or page_bytes != PAGE_BYTES:
-        return True
+        return BROKEN
     sums = _checksum(order, data[:24], (0, 0))
     if sums != struct.unpack_from(">II", data, 24):
-        return True
+        return BROKEN
     sound = 0
     for offset in range(HEADER_BYTES, len(data) - FRAME_BYTES + 1, FRAME_BYTES):
         sums = _checksum(order, data[offset : offset + 8] + data[offset + 24 : offset + FRAME_BYTES], sums)
@@ -62,7 +62,7 @@ def is_broken(path: Path) -> bool:
             break
         sound += 1
     behind = list(frames(path))[sound:]
-    return sum(frame.ends_transaction for frame in behind) > 1
+    return sum(frame.ends_transaction for frame in behind)
 
 
 def frames(path: Path) -> Iterator[Frame]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x4D53504C  # "MSPL"
 PAGE_BYTES = 1024
+JUMP = 1_000_000
+"""Where batches may be lost, new numbers begin so far above the highest one known: none is used twice."""
 CONFIRMED, WAITING, REJECTED = 1, 2, 3
 BATCH_COLUMNS = "number, stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack"
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import PermanentError, TransientError
-from gateway.rescue import JUMP
 from gateway.spool import EXPIRE_MS, SealedBatch, Settled, Spool, read_totals
-from gateway.spool_schema import REJECTED, WAITING
+from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
 from wire.readings import Reading, Sample
 
