@@ -7,6 +7,7 @@ written out after every seal, as the kernel does within the 30 s to the next one
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import subprocess
@@ -47,7 +48,7 @@ class Gateway:
         """Seal what an interval brings, and what the collector has confirmed since."""
         self._now_ms += round(self.config.seal_interval_s * 1000)
         self._owed += READINGS_PER_S * self.config.seal_interval_s
-        samples = []
+        samples: list[Sample] = []
         while self._owed >= 1:
             names = ("L1", "L2", "L3", "")[: max(1, min(4, int(self._owed)))]
             readings = tuple(Reading("active_power", round(self._chance.uniform(0, 4000), 1), "W", n) for n in names)
@@ -75,7 +76,7 @@ def process_bytes() -> int:
     return int(line.split()[1])
 
 
-def measure(directory: Path, counted: Callable[[], int], settle: Callable[[], None], days: float) -> float:
+def measure(directory: Path, counted: Callable[[], int], settle: Callable[[], object], days: float) -> float:
     """Run a gateway to its steady state, then return the megabytes that a day takes."""
     gateway = Gateway(directory)
     gateway.wait_for_disk(on=False)
@@ -121,13 +122,9 @@ def main() -> None:
         rows.append(("/proc/self/io", measure(Path(folder), process_bytes, lambda: None, 0.25)))
     for options in ("noatime", "noatime,lazytime") if os.geteuid() == 0 else ():
         with tempfile.TemporaryDirectory(dir=MEMORY) as folder, loop_mount(Path(folder), options) as (at, stat):
-
-            def sync(at: Path = at) -> None:
-                subprocess.run(["sync", "-f", at], check=True)
-
-            rows.append(
-                (f"block device, ext4, {options}", measure(at, lambda stat=stat: device_bytes(stat), sync, 0.1))
-            )  # type: ignore[misc]
+            counted = functools.partial(device_bytes, stat)
+            sync = functools.partial(subprocess.run, ["sync", "-f", at], check=True)
+            rows.append((f"block device, ext4, {options}", measure(at, counted, sync, 0.1)))
     for where, megabytes in rows:
         print(f"MB written a day, {where:38} {megabytes:8.1f}   {TARGET}")
 
