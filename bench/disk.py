@@ -76,18 +76,25 @@ def process_bytes() -> int:
     return int(line.split()[1])
 
 
-def measure(directory: Path, counted: Callable[[], int], settle: Callable[[], object], days: float) -> float:
+def measure(
+    directory: Path,
+    counted: Callable[[], int],
+    settle: Callable[[], object],
+    days: float,
+    finish: Callable[[], object] = lambda: None,
+) -> float:
     """Run a gateway to its steady state, then return the megabytes that a day takes."""
     gateway = Gateway(directory)
     gateway.wait_for_disk(on=False)
     for _ in range(gateway.seals(DAYS_BEFORE)):
         gateway.seal()
     gateway.wait_for_disk(on=True)
-    settle()
+    finish()
     before = counted()
     for _ in range(gateway.seals(days)):
         gateway.seal()
         settle()
+    finish()
     written = counted() - before
     gateway.close()
     return written / days / 1e6
@@ -124,7 +131,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=MEMORY) as folder, loop_mount(Path(folder), options) as (at, stat):
             counted = functools.partial(device_bytes, stat)
             sync = functools.partial(subprocess.run, ["sync", "-f", at], check=True)
-            rows.append((f"block device, ext4, {options}", measure(at, counted, sync, 0.1)))
+            # what lazytime keeps back for a day must not be forced out with every seal
+            each: Callable[[], object] = (lambda: None) if "lazytime" in options else sync
+            rows.append((f"block device, ext4, {options}", measure(at, counted, each, 0.1, sync)))
     for where, megabytes in rows:
         print(f"MB written a day, {where:38} {megabytes:8.1f}   {TARGET}")
 

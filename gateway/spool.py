@@ -7,7 +7,6 @@ twice (AUTOINCREMENT), streams are one per start of the agent. See docs/spool.md
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
@@ -366,12 +365,21 @@ class Spool:
 
     def _relieve(self) -> None:
         """Return to the file system what it can have: free pages first, then confirmed batches, oldest first."""
-        if self._connection is None:
-            return
-        with contextlib.suppress(MessnetzError), translated(self.path):
-            _shrink(self._connection)
-            while self._room.is_short and self._let_go(self._connection, Choice(CONFIRMED), STEP_BATCHES):
-                _shrink(self._connection)
+        for _ in range(2):
+            try:
+                with translated(self.path):
+                    return self._shrink_under(self._connection)
+            except FullError:  # not even the log can be written back: that is what the ballast is for
+                self._room.release()
+            except MessnetzError as error:
+                return logger.warning("%s", error)
+        return None
+
+    def _shrink_under(self, db: sqlite3.Connection | None) -> None:
+        if db is not None:
+            _shrink(db)
+            while self._room.is_short and self._let_go(db, Choice(CONFIRMED), STEP_BATCHES):
+                _shrink(db)
 
     def _tidy(self, now_ms: int, in_flight: Collection[int]) -> None:
         """Keep the limits after a seal. A failure here must not look like one of the seal: it has happened."""

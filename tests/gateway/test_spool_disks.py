@@ -42,7 +42,7 @@ def _mounted(kind: str, directory: Path) -> Iterator[Path]:
         lacking("needs root and mkfs.ext4, to make small file systems")
     at = directory / "disk"
     at.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", at]
+    command: list[str | Path] = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", at]
     if kind == "ext4":
         image = directory / "image"
         with image.open("wb") as file:
