@@ -55,7 +55,8 @@ class Agent:
         """
         file = self._file
         self._loop = asyncio.get_running_loop()
-        self._spool = await SpoolThread.open(Path(file.spool.path), file.spool)
+        devices = [file.gateway, *(device.id for bus in self._config.buses for device in bus.devices)]
+        self._spool = await SpoolThread.open(Path(file.spool.path), file.spool, devices)
         self._uplink = Uplink(window=file.uplink.window, timeout_s=file.uplink.confirm_timeout_s)
         self._pollers = [Poller(plan, self._clock, self._deliver) for plan in self._config.buses]
         by_device = {
@@ -67,6 +68,7 @@ class Agent:
         self._mqtt = self._connection()
         self._sender = Sender(self._spool, self._uplink, self._publish_batch)
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
+        self._sealer.started(devices)
         logger.info("gateway %s, stream %s: %d buses", file.gateway, self._spool.spool.stream, len(self._config.buses))
         try:
             async with status.serve(Path(file.socket), self._answer), asyncio.TaskGroup() as group:

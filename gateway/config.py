@@ -40,6 +40,12 @@ class SpoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seal earlier where so many readings have come together."""
     keep_confirmed_d: Annotated[float, msgspec.Meta(ge=0, le=3650)] = 7.0
     """Days for which confirmed batches stay, for a database that has to be made whole again."""
+    keep_unconfirmed_d: Annotated[float, msgspec.Meta(ge=1, le=3650)] = 365.0
+    """Days for which batches stay that nobody has confirmed; what is evicted then is recorded as a gap."""
+    quota_mb: Annotated[int, msgspec.Meta(ge=4, le=1_000_000)] = 1024
+    """MiB that the spool may take, at most half of the file system; then the oldest go, confirmed ones first."""
+    floor_mb: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 200
+    """MiB of free disk under which nothing is sealed any more; at most a twentieth of the file system."""
 
 
 class UplinkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 from collections import deque
@@ -14,9 +15,11 @@ from base.errors import MessnetzError
 from base.retry import Backoff
 from gateway import clock
 from gateway.spool import Spool
+from gateway.spool_records import DAY_MS, Limits
+from wire.gaps import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from gateway.config import SpoolConfig
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-DAY_MS = 86_400_000
 MAX_PENDING_READINGS = 200_000
 """What is kept in memory while the disk refuses; then the oldest go, and the log says how many."""
 
@@ -48,13 +50,22 @@ class SpoolThread:
         self._executor = executor
 
     @classmethod
-    async def open(cls, path: Path, config: SpoolConfig) -> SpoolThread:
-        """Open the spool on a thread of its own."""
+    async def open(cls, path: Path, config: SpoolConfig, devices: Collection[str] = ()) -> SpoolThread:
+        """Open the spool on a thread of its own; a disk that does not let it is asked again with every call.
+
+        `devices` are those that a gap concerns where the disk does not tell.
+
+        Raises: LockedError where another agent has it.
+        """
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-        loop = asyncio.get_running_loop()
+        limits = Limits(
+            quota_bytes=config.quota_mb << 20,
+            floor_bytes=config.floor_mb << 20,
+            keep_unconfirmed_ms=round(config.keep_unconfirmed_d * DAY_MS),
+        )
         keep_ms = round(config.keep_confirmed_d * DAY_MS)
-        spool = await loop.run_in_executor(executor, lambda: Spool(path, keep_confirmed_ms=keep_ms))
-        return cls(spool, executor)
+        made = functools.partial(Spool, path, keep_confirmed_ms=keep_ms, limits=limits, devices=devices)
+        return cls(await asyncio.get_running_loop().run_in_executor(executor, made), executor)
 
     async def run(self, call: Callable[[Spool], T]) -> T:
         """Run a call on the spool's thread."""
@@ -77,11 +88,18 @@ class Sealer:
         self._pending: deque[Sample] = deque()
         self._losing = Backoff("the disk does not take readings and memory is full", logger)
         self.losses: dict[str, Loss] = {}
+        self._stopped: frozenset[str] = frozenset()
+        self.dropped_readings = 0
+        """How many readings were lost because the disk did not take them."""
         self._full = asyncio.Event()
         self._turn = asyncio.Lock()
         self._backoff = Backoff("spool", logger)
         self._error: Exception | str = ""
         self.pending_readings = 0
+
+    def started(self, devices: Iterable[str]) -> None:
+        """Say which devices were not read since the last seal of the agent before; the first seal records it."""
+        self._stopped = frozenset(devices)
 
     def add(self, sample: Sample) -> None:
         """Take a sample; it is on disk after the next seal. Where memory is full, the oldest go."""
@@ -110,24 +128,35 @@ class Sealer:
         """Commit what is pending, and mark what was confirmed. Returns False where the disk refused."""
         async with self._turn:
             samples, self._pending = self._pending, deque()
+            losses, self.losses = self.losses, {}
             self._full.clear()
             settled = self._uplink.settled()
-            if not samples and not settled:
-                return True
             batches = list(_chunks(samples, self._config.seal_readings))
+            gaps = [Gap(device, loss.since_ms, loss.until_ms, "disk", loss.readings) for device, loss in losses.items()]
+            in_flight = self._uplink.dealt_with()
+            stopped, begun_ms = self._stopped, min((sample.measured_at_ms for sample in samples), default=None)
+
+            def commit(spool: Spool) -> None:
+                if begun_ms is not None and stopped:
+                    spool.declare_stopped(stopped, begun_ms)
+                spool.seal(batches, settled, clock.now_ms(), gaps=gaps, in_flight=in_flight)
+
             try:
-                await self._spool.run(lambda spool: spool.seal(batches, settled, clock.now_ms()))
+                await self._spool.run(commit)
             except Exception as error:
                 if not isinstance(error, MessnetzError):
                     logger.exception("sealing")
                 self._error = error
                 self._pending = samples + self._pending
+                self._take_back(losses)
                 self._bound()
                 return False
+            if begun_ms is not None:
+                self._stopped = frozenset()
             self.pending_readings -= _count(samples)
             self._uplink.marked(settled)
             self._backoff.succeeded()
-        if batches:
+        if batches or gaps:
             self._on_sealed()
         return True
 
@@ -137,14 +166,21 @@ class Sealer:
             lost = self._pending.popleft()
             self.pending_readings -= len(lost.readings)
             loss = self.losses.setdefault(lost.device, Loss(lost.measured_at_ms))
-            loss.until_ms = lost.measured_at_ms
+            loss.since_ms = min(loss.since_ms, lost.measured_at_ms)
+            loss.until_ms = max(loss.until_ms, lost.measured_at_ms)
             loss.readings += len(lost.readings)
+            self.dropped_readings += len(lost.readings)
             self._losing.failed(f"{self.dropped_readings} readings lost so far")
 
-    @property
-    def dropped_readings(self) -> int:
-        """How many readings were lost because the disk did not take them."""
-        return sum(loss.readings for loss in self.losses.values())
+    def _take_back(self, losses: dict[str, Loss]) -> None:
+        """Keep losses that could not be recorded, together with those since."""
+        for device, loss in losses.items():
+            since = self.losses.get(device)
+            if since is not None:
+                loss.until_ms = max(loss.until_ms, since.until_ms)
+                loss.since_ms = min(loss.since_ms, since.since_ms)
+                loss.readings += since.readings
+            self.losses[device] = loss
 
 
 def _count(samples: Iterable[Sample]) -> int:

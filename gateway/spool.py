@@ -2,235 +2,442 @@
 
 One SQLite file, one process, one connection, one thread. Explicit transactions only; `synchronous=FULL`, so
 that a sealed batch survives a power cut. A batch is known by its stream and number; numbers are never used
-twice (AUTOINCREMENT), streams are one per start of the agent.
+twice (AUTOINCREMENT), streams are one per start of the agent. See docs/spool.md.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
 import secrets
 import sqlite3
-import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from base.errors import PermanentError, TransientError
-from gateway import clock
+from base.errors import MessnetzError, PermanentError, TransientError
+from base.retry import Backoff
+from base.sqlite import CorruptError, DiskError, FullError, transaction, translated
+from gateway import clock, eviction, gap_table, rescue, spool_file, spool_log
+from gateway.disk_room import Room, ShortError
+from gateway.eviction import DAMAGED, Choice, Gone
+from gateway.spool_file import LockedError
+from gateway.spool_records import DAY_MS, Limits, SealedBatch, Settled, Totals
+from gateway.spool_schema import CONFIRMED, PAGE_BYTES, REJECTED, WAITING
 from wire import batch as wire_batch
+from wire import gaps as wire_gaps
+from wire.ids import is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
+    from wire.gaps import Gap
     from wire.readings import Sample
 
+__all__ = ["Gone", "Limits", "LockedError", "SealedBatch", "Settled", "Spool", "Totals", "read_totals"]
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-MIGRATIONS = (
-    """
-CREATE TABLE batch (
-  number INTEGER PRIMARY KEY AUTOINCREMENT,
-  stream TEXT NOT NULL,
-  state INTEGER NOT NULL DEFAULT 0,       -- 0 waiting, 1 confirmed, 2 rejected
-  sealed_at_ms INTEGER NOT NULL,
-  settled_at_ms INTEGER,                  -- when it was confirmed or rejected
-  readings INTEGER NOT NULL,
-  first_ms INTEGER NOT NULL,              -- oldest and newest reading
-  last_ms INTEGER NOT NULL,
-  crc INTEGER NOT NULL,
-  reason TEXT,                            -- why it was rejected
-  pack BLOB NOT NULL
-) STRICT;
-CREATE INDEX batch_waiting ON batch (number) WHERE state = 0;
-CREATE INDEX batch_settled ON batch (settled_at_ms) WHERE state = 1;
-CREATE TABLE total (
-  name TEXT PRIMARY KEY,                  -- since the spool was made; they outlive the batches
-  value INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-""",
-)
-"""One script for each schema version, in order; a released one never changes."""
-WAITING, CONFIRMED, REJECTED = 0, 1, 2
-LOCK_WAIT_S = 2.0
-LOCK_POLL_S = 0.05
-_STATES = {CONFIRMED: "confirmed", REJECTED: "rejected"}
+ALIVE_MS = 600_000
+"""How often an agent that has nothing to seal writes down that it runs."""
+EXPIRE_MS = 3_600_000
+"""How often batches whose time is over are let go of: many at once cost the disk less than each by itself."""
+STEP_BATCHES = 128
+"""Most batches let go of in one transaction."""
+MAX_STEPS = 16
+"""Most such transactions after one seal; the next one goes on."""
+MAX_AGED_BATCHES = 16
+"""Most waiting batches that one seal lets go of for their age: a clock that is years ahead for an hour costs little."""
+_RESENDABLE = """
+SELECT settled_at_ms, number, place.readings, settled_at_ms BETWEEN ? AND ? OR (first_ms <= ? AND last_ms >= ?)
+FROM place JOIN batch USING (number)
+WHERE state = ? AND (settled_at_ms, number) > (?, ?) AND reason IS NOT ?
+ORDER BY settled_at_ms, number LIMIT 500
+"""
+_PUT_BACK = """
+UPDATE place SET state = ?, settled_at_ms = 0, reason = NULL
+WHERE state = ? AND settled_at_ms = ? AND number = ?
+"""
+VACUUM_PAGES = 512
+LOG_FRAMES = 1000
+REOPEN_AFTER = 3
+"""Failures of the disk in a row after which the file is opened anew ..."""
+RESCUE_AFTER = 6
+"""... and those of reading after which the file is taken for damaged: a bad sector does not heal."""
+_UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 
 
-@dataclass(frozen=True)
-class SealedBatch:
-    """One batch as it lies in the spool."""
+@dataclass
+class _Alive:
+    """When the agent is known to have run last; None in a new spool."""
 
-    number: int
-    stream: str
-    sealed_at_ms: int
-    readings: int
-    crc: int
-    """CRC-32 of the pack, computed when it was sealed."""
-    pack: bytes
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether the disk gave back what was written: a flipped bit must not become a measurement."""
-        return zlib.crc32(self.pack) == self.crc
-
-    def payload(self) -> bytes:
-        """Build the message that carries it."""
-        return wire_batch.header_line(self.stream, self.number, self.sealed_at_ms, self.crc) + self.pack
-
-
-@dataclass(frozen=True)
-class Settled:
-    """Numbers on which the collector has given its word since the last seal."""
-
-    confirmed: frozenset[int] = frozenset()
-    rejected: Mapping[int, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.confirmed or self.rejected)
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Readings and batches since the spool was made."""
-
-    sealed_batches: int = 0
-    sealed_readings: int = 0
-    confirmed_batches: int = 0
-    confirmed_readings: int = 0
-    rejected_batches: int = 0
-    rejected_readings: int = 0
+    at_ms: int | None = None
+    number: int = 0
+    """Highest number in use then."""
 
 
 class Spool:
-    """The open spool of this process. Every method belongs to the thread that opened it.
+    """The spool of this process. Every method belongs to the thread that made it.
 
-    Raises (all methods): TransientError where the disk is full, busy or failing; nothing is lost then, the
-    transaction has not happened.
+    Where the file cannot be opened yet, each call tries again; a damaged one is replaced (see `rescue`).
+
+    Raises: LockedError where another agent has it (also when made); all methods TransientError where the disk is
+    full, busy, read-only or failing: the transaction has not happened, and nothing that was sealed is lost.
     """
 
-    def __init__(self, path: Path, *, keep_confirmed_ms: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keep_confirmed_ms: int = 7 * DAY_MS,
+        limits: Limits | None = None,
+        devices: Iterable[str] = (),
+    ) -> None:
         self.path = path
         self.stream = secrets.token_hex(8)
         self._keep_confirmed_ms = keep_confirmed_ms
-        self._lock = _hold(path, fcntl.LOCK_EX)
+        self._limits = limits or Limits()
+        self._room = Room(path, self._limits)
+        self._devices = set(devices)
+        self._lock: int | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._alive = _Alive()
+        self._has_gaps = False
+        self._expired_at_ms: int | None = None
+        self._failures = 0
+        self._counted: tuple[int, Totals] | None = None
+        self._tidying = Backoff(f"{path}: making room", logger)
         try:
-            with _translated(path):
-                self._db = _connect(path)
-                self._migrate()
-        except BaseException:
-            os.close(self._lock)
+            self._do(lambda _: None)
+        except LockedError:
             raise
+        except MessnetzError as error:
+            logger.error("%s; readings stay in memory until the spool can be opened", error)  # noqa: TRY400 - expected
 
     def close(self) -> None:
         """Close the file and let go of it."""
-        self._db.close()
-        os.close(self._lock)
+        self._disconnect()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
-    def seal(self, batches: Sequence[Sequence[Sample]], settled: Settled, now_ms: int) -> list[int]:
-        """Commit batches to disk, and mark what was settled, in one transaction. Returns the new numbers."""
+    def seal(
+        self,
+        batches: Sequence[Sequence[Sample]],
+        settled: Settled,
+        now_ms: int,
+        *,
+        gaps: Sequence[Gap] = (),
+        in_flight: Collection[int] = (),
+    ) -> list[int]:
+        """Commit batches to disk, mark what was settled, and seal what gaps there are, in one transaction.
+
+        What a limit then forces out is let go of, those in flight last. Returns the numbers of the batches.
+
+        Raises: FullError where the disk has no room, or less than must stay free.
+        """
         rows = [_row(samples) for samples in batches]
-        with self._transaction():
-            numbers = [self._insert(row, now_ms) for row in rows]
-            self._count("sealed", len(rows), sum(row.readings for row in rows))
-            self._mark(settled, now_ms)
-            self._expire(now_ms)
+
+        def seal(db: sqlite3.Connection) -> list[int]:
+            if not (rows or settled or gaps or self._has_gaps):
+                self._stay_alive(db, now_ms)
+                return []
+            if self._room.is_short:
+                self._make_room(db, settled, now_ms)
+            devices = {sample.device for samples in batches for sample in samples} - self._devices
+            with transaction(db):
+                db.executemany("INSERT OR IGNORE INTO device VALUES (?)", [(name,) for name in devices])
+                numbers = [self._insert(db, row, now_ms) for row in rows]
+                _mark(db, settled, now_ms)
+                gap_table.add(db, gaps)
+                number = self._seal_gaps(db, now_ms) or max(numbers, default=self._alive.number)
+            self._has_gaps = False
+            self._devices |= devices
+            if number != self._alive.number:
+                self._alive = _Alive(now_ms, number)
+            return numbers
+
+        numbers = self._do(seal)
+        self._tidy(now_ms, in_flight)
         return numbers
 
     def mark(self, settled: Settled, now_ms: int) -> None:
         """Mark what was settled, where there is nothing to seal."""
-        with self._transaction():
-            self._mark(settled, now_ms)
-            self._expire(now_ms)
+
+        def mark(db: sqlite3.Connection) -> None:
+            with transaction(db):
+                _mark(db, settled, now_ms)
+
+        self._do(mark)
 
     def next_to_send(self, limit: int, without: Collection[int] = (), *, newest: bool = False) -> list[SealedBatch]:
         """Return waiting batches, oldest (or newest) first, at most `limit`, those numbered in `without` left out.
 
-        One that the disk has damaged is set aside as rejected: it is kept, and never sent.
+        One that the disk has damaged is set aside as rejected: it is kept, never sent, and its gap recorded.
         """
-        with _translated(self.path):
-            order = "DESC" if newest else "ASC"
-            numbers = self._db.execute(f"SELECT number FROM batch WHERE state = 0 ORDER BY number {order}")  # noqa: S608 - one of two words
-            chosen = list(islice((number for (number,) in numbers if number not in without), limit))
-            numbers.close()
-            batches = [batch for number in chosen if (batch := self.get(number)) is not None]
-        damaged = {batch.number: "damaged on disk" for batch in batches if not batch.is_sound}
-        if damaged:
-            logger.error("%s: batches %s are damaged on disk and set aside", self.path, sorted(damaged))
-            self.mark(Settled(rejected=damaged), clock.now_ms())
-        return [batch for batch in batches if batch.is_sound]
+        return self._do(lambda db: self._next(db, limit, without, "DESC" if newest else "ASC"))
 
     def get(self, number: int) -> SealedBatch | None:
         """Return one batch, whatever its state; None where it is no longer kept."""
-        with _translated(self.path):
-            row = self._db.execute(
-                "SELECT number, stream, sealed_at_ms, readings, crc, pack FROM batch WHERE number = ?", (number,)
-            ).fetchone()
-        return SealedBatch(*row) if row else None
+        return self._do(lambda db: eviction.read_batch(db, number))
+
+    def resend(self, from_ms: int, to_ms: int) -> tuple[int, int]:
+        """Put back to waiting what is kept and was settled in the time given, or has readings of that time.
+
+        What was settled since the last seal is not marked yet: seal first. Returns how many batches and readings.
+        """
+        return self._do(lambda db: self._resend(db, from_ms, to_ms))
+
+    def evict(self, now_ms: int, in_flight: Collection[int] = ()) -> Gone:
+        """Let go of what is over its time or over the quota, a bounded number of batches; those in flight last."""
+        return self._do(lambda db: self._expire(db, now_ms, in_flight) + self._keep_quota(db, in_flight))
+
+    def declare_stopped(self, devices: Iterable[str], now_ms: int) -> None:
+        """Record that nothing was read since the last seal; nothing in a new spool, or where the clock went back."""
+
+        def declare(db: sqlite3.Connection) -> None:
+            since_ms = self._alive.at_ms
+            if since_ms is None or now_ms <= since_ms:
+                return
+            with transaction(db):
+                gap_table.add(db, gap_table.of_all(devices, since_ms, now_ms, "stopped"))
+                _write_alive(db, _Alive(now_ms, self._alive.number))
+            self._alive.at_ms = now_ms
+            self._devices.update(devices)
+            self._has_gaps = True
+
+        self._do(declare)
+
+    def gaps(self) -> list[Gap]:
+        """Return all gaps ever recorded."""
+        return self._do(gap_table.recorded)
 
     def totals(self) -> Totals:
-        """Count what was ever sealed, confirmed and rejected."""
-        with _translated(self.path):
-            return Totals(**dict(self._db.execute("SELECT name, value FROM total").fetchall()))
+        """Count what was ever sealed, and what became of it."""
 
-    def _insert(self, row: _Row, now_ms: int) -> int:
-        cursor = self._db.execute(
+        def count(db: sqlite3.Connection) -> Totals:
+            if self._counted is None or self._counted[0] != db.total_changes:
+                self._counted = db.total_changes, Totals(**spool_file.count(db))
+            return self._counted[1]
+
+        return self._do(count)
+
+    def _do(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation on the open file; on a new one where the file proves to be damaged."""
+        try:
+            try:
+                return self._tried(operation)
+            except CorruptError as error:
+                self._rescue(error)
+                return self._tried(operation)
+        except CorruptError as error:
+            raise TransientError(f"{error} (again)") from error
+
+    def _tried(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with translated(self.path):
+                result = operation(self._db)
+        except ShortError:
+            raise
+        except FullError:
+            self._room.release()
+            self._relieve()
+            raise
+        except DiskError as error:
+            self._failures += 1
+            if self._failures >= REOPEN_AFTER:
+                self._disconnect()
+            if self._failures >= RESCUE_AFTER and _code(error) in _UNREADABLE:
+                self._failures = 0
+                raise CorruptError(str(error)) from error
+            raise
+        self._failures = 0
+        return result
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The open file."""
+        if self._connection is None:
+            if self._lock is None:
+                self._lock = spool_file.hold(self.path, fcntl.LOCK_EX)
+            rescue.resume(self.path)
+            self._connection = spool_file.connect(self.path)
+            self._load(self._connection)
+        return self._connection
+
+    def _load(self, db: sqlite3.Connection) -> None:
+        frames = min(LOG_FRAMES, max(32, self._room.quota_bytes // 8 // spool_log.FRAME_BYTES))
+        db.execute(f"PRAGMA wal_autocheckpoint = {frames}").fetchall()
+        db.execute(f"PRAGMA journal_size_limit = {2 * frames * spool_log.FRAME_BYTES}").fetchall()
+        self._devices |= {name for (name,) in db.execute("SELECT name FROM device") if is_id(name)}
+        self._has_gaps = bool(gap_table.unsealed(db))
+        self._alive = _read_alive(db)
+        self._counted = None
+        self._room.rebuild()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _rescue(self, error: CorruptError) -> None:
+        logger.error("%s; what can be read is saved", error)
+        self._disconnect()
+        now_ms = clock.now_ms()
+        made_ms = round(os.fstat(self._lock).st_mtime * 1000) if self._lock is not None else 0
+        oldest_ms = max(made_ms, now_ms - self._limits.keep_unconfirmed_ms)
+        self._room.release()
+        rescue.rescue(self.path, rescue.Known(frozenset(self._devices), self._alive.number, now_ms, oldest_ms))
+
+    def _insert(self, db: sqlite3.Connection, row: _Row, now_ms: int, *, is_gap: bool = False) -> int:
+        number = db.execute(
             "INSERT INTO batch (stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (self.stream, now_ms, row.readings, row.first_ms, row.last_ms, zlib.crc32(row.pack), row.pack),
+        ).lastrowid
+        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (WAITING, number, row.readings, is_gap))
+        return int(number or 0)
+
+    def _seal_gaps(self, db: sqlite3.Connection, now_ms: int) -> int:
+        """Seal every gap that is not; returns the last number used, 0 where there was none."""
+        number = 0
+        while found := gap_table.unsealed(db):
+            samples = sorted((wire_gaps.sample(gap) for _, gap in found), key=lambda s: (s.measured_at_ms, s.device))
+            number = self._insert(db, _row(samples), now_ms, is_gap=True)
+            gap_table.sealed(db, [gap for gap, _ in found], number)
+        return number
+
+    def _stay_alive(self, db: sqlite3.Connection, now_ms: int) -> None:
+        at_ms = self._alive.at_ms
+        if at_ms is not None and not at_ms <= now_ms < at_ms + ALIVE_MS:
+            alive = _Alive(now_ms, self._alive.number)
+            with transaction(db):
+                _write_alive(db, alive)
+            self._alive = alive
+
+    def _next(self, db: sqlite3.Connection, limit: int, without: Collection[int], order: str) -> list[SealedBatch]:
+        numbers = db.execute(
+            f"SELECT number FROM place WHERE state = ? ORDER BY settled_at_ms {order}, number {order}",  # noqa: S608 - one of two words
+            (WAITING,),
         )
-        return int(cursor.lastrowid or 0)
+        chosen = list(islice((number for (number,) in numbers if number not in without), limit))
+        batches = {number: eviction.read_batch(db, number) for number in chosen}
+        damaged = [number for number, batch in batches.items() if batch is None or not batch.is_sound]
+        if damaged:
+            logger.error("%s: batches %s are damaged on disk and set aside", self.path, damaged)
+            self._set_aside(db, damaged)
+        return [batch for number, batch in batches.items() if batch is not None and number not in damaged]
 
-    def _mark(self, settled: Settled, now_ms: int) -> None:
-        for number in settled.confirmed:
-            self._settle(number, CONFIRMED, None, now_ms)
-        for number, reason in settled.rejected.items():
-            self._settle(number, REJECTED, reason, now_ms)
+    def _set_aside(self, db: sqlite3.Connection, numbers: Iterable[int]) -> None:
+        with transaction(db):
+            for number in numbers:
+                gap_table.add(db, eviction.damaged(db, number, self._devices))
+            _mark(db, Settled(rejected=dict.fromkeys(numbers, DAMAGED)), clock.now_ms())
+        self._has_gaps = True
 
-    def _settle(self, number: int, state: int, reason: str | None, now_ms: int) -> None:
-        row = self._db.execute(
-            "UPDATE batch SET state = ?, reason = ?, settled_at_ms = ? WHERE number = ? AND state = 0"
-            " RETURNING readings",
-            (state, reason, now_ms, number),
-        ).fetchone()
-        if row:
-            self._count(_STATES[state], 1, row[0])
+    def _resend(self, db: sqlite3.Connection, from_ms: int, to_ms: int) -> tuple[int, int]:
+        total = Gone()
+        for state in (CONFIRMED, REJECTED):
+            key = (-1, -1)
+            while rows := db.execute(_RESENDABLE, (from_ms, to_ms, to_ms, from_ms, state, *key, DAMAGED)).fetchall():
+                key = rows[-1][:2]
+                again = [
+                    (WAITING, state, settled_at_ms, number) for settled_at_ms, number, _, is_meant in rows if is_meant
+                ]
+                with transaction(db):
+                    db.executemany(_PUT_BACK, again)
+                total += Gone(len(again), sum(readings for _, _, readings, is_meant in rows if is_meant))
+        return total.batches, total.readings
 
-    def _count(self, what: str, batches: int, readings: int) -> None:
-        for name, value in ((f"{what}_batches", batches), (f"{what}_readings", readings)):
-            self._db.execute(
-                "INSERT INTO total VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-                (name, value),
-            )
+    def _make_room(self, db: sqlite3.Connection, settled: Settled, now_ms: int) -> None:
+        """Give up confirmed batches where the disk is short of room.
 
-    def _expire(self, now_ms: int) -> None:
-        self._db.execute("DELETE FROM batch WHERE state = 1 AND settled_at_ms < ?", (now_ms - self._keep_confirmed_ms,))
+        Raises: FullError where that is not enough.
+        """
+        with transaction(db):
+            _mark(db, settled, now_ms)
+        self._relieve()
+        if self._room.is_short:
+            raise self._room.error()
 
-    def _migrate(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise PermanentError(f"{self.path}: a spool of a newer release (schema {version})")
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            with self._transaction():
-                for statement in script.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {number}")
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with _translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
+    def _relieve(self) -> None:
+        """Return to the file system what it can have: free pages first, then confirmed batches, oldest first."""
+        for _ in range(2):
             try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+                with translated(self.path):
+                    return self._shrink_under(self._connection)
+            except FullError:  # not even the log can be written back: that is what the ballast is for
+                self._room.release()
+            except MessnetzError as error:
+                return logger.warning("%s", error)
+        return None
+
+    def _shrink_under(self, db: sqlite3.Connection | None) -> None:
+        if db is not None:
+            _shrink(db)
+            while self._room.is_short and self._let_go(db, Choice(CONFIRMED), STEP_BATCHES):
+                _shrink(db)
+
+    def _tidy(self, now_ms: int, in_flight: Collection[int]) -> None:
+        """Keep the limits after a seal. A failure here must not look like one of the seal: it has happened."""
+        try:
+            with translated(self.path):
+                db = self._db
+                if self._expired_at_ms is None or not 0 <= now_ms - self._expired_at_ms < EXPIRE_MS:
+                    self._expire(db, now_ms, in_flight)
+                    self._expired_at_ms = now_ms
+                self._keep_quota(db, in_flight)
+                self._room.rebuild()
+        except MessnetzError as error:
+            self._tidying.failed(error)
+        else:
+            self._tidying.succeeded()
+
+    def _expire(self, db: sqlite3.Connection, now_ms: int, in_flight: Collection[int]) -> Gone:
+        confirmed = Choice(CONFIRMED, now_ms - self._keep_confirmed_ms)
+        gone = Gone()
+        for _ in range(MAX_STEPS):
+            found = self._let_go(db, confirmed, STEP_BATCHES)
+            if not found:
+                break
+            gone += found
+        too_old_ms = now_ms - self._limits.keep_unconfirmed_ms
+        for choice in (Choice(REJECTED, too_old_ms), Choice(WAITING, too_old_ms, in_flight)):
+            gone += self._let_go(db, choice, MAX_AGED_BATCHES)
+        return gone
+
+    def _keep_quota(self, db: sqlite3.Connection, in_flight: Collection[int]) -> Gone:
+        """Where the quota is exceeded, let go of a little more than that, so that it does not happen every time."""
+        quota = self._room.quota_bytes
+        gone = Gone()
+        if self._used_bytes(db) <= quota:
+            return gone
+        choices = [Choice(CONFIRMED), Choice(REJECTED), Choice(WAITING, without=in_flight), Choice(WAITING)]
+        for _ in range(MAX_STEPS + len(choices)):
+            if not choices or self._used_bytes(db) <= quota - quota // 64:
+                break
+            found = self._let_go(db, choices[0], STEP_BATCHES)
+            gone += found
+            if not found:
+                del choices[0]
+        return gone
+
+    def _let_go(self, db: sqlite3.Connection, choice: Choice, most: int) -> Gone:
+        with transaction(db):
+            gone = eviction.step(db, choice, most, self._devices)
+            if gone:
+                _write_alive(db, self._alive)
+        self._has_gaps = self._has_gaps or (bool(gone) and choice.state != CONFIRMED)
+        return gone
+
+    def _used_bytes(self, db: sqlite3.Connection) -> int:
+        """Live pages and log."""
+        pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+        log = spool_log.path_of(self.path)
+        return int(pages - free) * PAGE_BYTES + (log.stat().st_size if log.exists() else 0)
 
 
 @dataclass(frozen=True)
@@ -246,6 +453,52 @@ def _row(samples: Sequence[Sample]) -> _Row:
     return _Row(sum(len(s.readings) for s in samples), min(times), max(times), wire_batch.compress(samples))
 
 
+def _mark(db: sqlite3.Connection, settled: Settled, now_ms: int) -> None:
+    for number in settled.confirmed:
+        _settle(db, number, CONFIRMED, None, now_ms)
+    for number, reason in settled.rejected.items():
+        _settle(db, number, REJECTED, reason, now_ms)
+
+
+def _settle(db: sqlite3.Connection, number: int, state: int, reason: str | None, now_ms: int) -> None:
+    """Settle a batch that waits; a second word on it changes nothing."""
+    db.execute(
+        "UPDATE place SET state = ?, settled_at_ms = ?, reason = ?"
+        " WHERE state = ? AND settled_at_ms = 0 AND number = ?",
+        (state, now_ms, reason, WAITING, number),
+    )
+
+
+def _shrink(db: sqlite3.Connection) -> None:
+    """Return free pages and the log to the file system."""
+    while db.execute("PRAGMA freelist_count").fetchone()[0]:
+        before = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if db.execute("PRAGMA page_count").fetchone()[0] >= before:
+            break
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _read_alive(db: sqlite3.Connection) -> _Alive:
+    """Return the later of the newest batch and what was written down, as numbers tell: the clock may have stepped."""
+    noted = dict(db.execute("SELECT name, value FROM total WHERE name IN ('alive_ms', 'alive_number')").fetchall())
+    newest = db.execute("SELECT number, sealed_at_ms FROM batch ORDER BY number DESC LIMIT 1").fetchone()
+    if newest and newest[0] > noted.get("alive_number", 0):
+        return _Alive(newest[1], newest[0])
+    return _Alive(noted.get("alive_ms"), noted.get("alive_number", 0))
+
+
+def _write_alive(db: sqlite3.Connection, alive: _Alive) -> None:
+    if alive.at_ms is not None:
+        rows = (("alive_ms", alive.at_ms), ("alive_number", alive.number))
+        db.executemany("INSERT INTO total VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", rows)
+
+
+def _code(error: MessnetzError) -> int | None:
+    return getattr(error.__cause__, "sqlite_errorcode", None)
+
+
 def read_totals(path: Path) -> Totals:
     """Read the totals of a spool whose agent has ended; changes nothing.
 
@@ -253,50 +506,8 @@ def read_totals(path: Path) -> Totals:
     """
     if not path.exists():
         raise PermanentError(f"{path}: no spool; has the agent ever run?")
-    lock = _hold(path, fcntl.LOCK_SH)
+    lock = spool_file.hold(path, fcntl.LOCK_SH)
     try:
-        with _translated(path), contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            return Totals(**dict(db.execute("SELECT name, value FROM total").fetchall()))
+        return Totals(**spool_file.count_at_rest(path))
     finally:
         os.close(lock)
-
-
-def _hold(path: Path, kind: int) -> int:
-    """Take the lock that makes the agent the only one on its spool; those who only look share it among themselves.
-
-    An agent waits a moment for those who look.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise TransientError(f"{path}: cannot be opened ({error.strerror})") from error
-    deadline_s = time.monotonic() + (LOCK_WAIT_S if kind == fcntl.LOCK_EX else 0.0)
-    while True:
-        try:
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
-        except OSError as error:
-            if time.monotonic() >= deadline_s:
-                os.close(lock)
-                raise TransientError(f"{path}: another agent has it open") from error
-            time.sleep(LOCK_POLL_S)
-        else:
-            return lock
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA page_size = 1024")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    return db
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:  # full, busy, read-only, I/O error
-        raise TransientError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise PermanentError(f"{path}: {error}") from error

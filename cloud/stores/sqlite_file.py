@@ -6,7 +6,6 @@ connections write or checkpoint at the same instant; whoever does either therefo
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import sqlite3
 import threading
@@ -14,6 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from base import sqlite
 from base.errors import MessnetzError, PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT_S = 10.0
 LOCK_POLL_S = 0.01
-
-_FOR_A_PERSON = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
-_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
 class SqliteFile:
@@ -112,14 +108,8 @@ class SqliteFile:
     @contextmanager
     def _begun(self) -> Iterator[sqlite3.Connection]:
         connection = self._open_connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with sqlite.transaction(connection):
             yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -143,16 +133,7 @@ class SqliteFile:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-            if code in _BROKEN:
-                raise PermanentError(f"{self._path} is no sound SQLite file: {error}") from error
-            if code in _FOR_A_PERSON:
-                raise PermanentError(f"{self._path} cannot be used: {error}") from error
-            if isinstance(error, sqlite3.OperationalError):
-                raise TransientError(f"{self._path}: {error}") from error
-            raise
-        except OSError as error:
-            kind = PermanentError if error.errno in _DENIED else TransientError
-            raise kind(f"{self._path}: {error.strerror}") from error
+            with sqlite.translated(self._path):
+                yield
+        except sqlite.DeniedError as error:
+            raise PermanentError(str(error)) from error.__cause__

@@ -14,10 +14,11 @@ from gateway.sealer import Loss, Sealer
 from gateway.spool import SealedBatch, Settled
 from gateway.uplink import Uplink
 from wire.confirm import Confirm
+from wire.gaps import Gap
 from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from gateway.sealer import SpoolThread
 
@@ -31,13 +32,30 @@ class Disk:
         self.is_full = False
         self.batches: list[list[Sample]] = []
         self.marked: set[int] = set()
+        self.gaps: list[Gap] = []
+        self.in_flight: set[int] = set()
+        self.stopped: list[tuple[set[str], int]] = []
 
-    def seal(self, batches: Sequence[Sequence[Sample]], settled: Settled, _now_ms: int) -> None:
+    def seal(
+        self,
+        batches: Sequence[Sequence[Sample]],
+        settled: Settled,
+        _now_ms: int,
+        *,
+        gaps: Sequence[Gap],
+        in_flight: Collection[int],
+    ) -> None:
         """Seal, or say that the disk is full."""
         if self.is_full:
             raise TransientError("disk full")
         self.batches += [list(batch) for batch in batches]
         self.marked |= settled.confirmed
+        self.gaps += gaps
+        self.in_flight = set(in_flight)
+
+    def declare_stopped(self, devices: Iterable[str], now_ms: int) -> None:
+        """Take note."""
+        self.stopped.append((set(devices), now_ms))
 
     async def run(self, call: Callable[[Disk], None]) -> None:
         """Run a call at once."""
@@ -97,6 +115,8 @@ def test_a_disk_that_refuses_for_ever_does_not_fill_the_memory(
     disk.is_full = False
     asyncio.run(sealer.seal())
     assert [sample.measured_at_ms for sample in disk.batches[0]] == [2, 3, 4]
+    assert disk.gaps == [Gap("main", 0, 1, "disk", 4)], "and the first seal that works records what is missing"
+    assert (sealer.losses, sealer.dropped_readings) == ({}, 4)
 
 
 def test_a_disk_that_hangs_does_not_fill_the_memory_either(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,12 +185,32 @@ def test_confirms_are_marked_with_the_seal_and_only_once() -> None:
     assert not uplink.settled()
 
 
-def test_nothing_to_do_touches_no_disk() -> None:
-    """A gateway without readings writes nothing."""
+def test_losses_that_could_not_be_recorded_are_kept_and_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that refuses again and again costs no gap: one record tells of all that was lost."""
+    monkeypatch.setattr(sealers, "MAX_PENDING_READINGS", 2)
     disk = Disk()
     disk.is_full = True
     sealer, _, _ = _sealer(disk)
+    for at_ms in range(3):
+        sealer.add(_sample(at_ms))
+        assert not asyncio.run(sealer.seal())
+    disk.is_full = False
     assert asyncio.run(sealer.seal())
+    assert disk.gaps == [Gap("main", 0, 1, "disk", 4)]
+
+
+def test_the_stretch_since_the_last_agent_ends_with_the_first_sample() -> None:
+    """It is declared once, with the first seal that has something to seal, and works."""
+    disk = Disk()
+    sealer, _, _ = _sealer(disk)
+    sealer.started(["main", "gw"])
+    assert asyncio.run(sealer.seal())
+    assert disk.stopped == []
+    sealer.add(_sample(7))
+    assert asyncio.run(sealer.seal())
+    sealer.add(_sample(8))
+    assert asyncio.run(sealer.seal())
+    assert disk.stopped == [({"main", "gw"}, 7)]
 
 
 def test_many_readings_are_sealed_before_the_interval_ends() -> None:

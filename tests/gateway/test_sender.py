@@ -11,7 +11,7 @@ import pytest
 from gateway.config import SpoolConfig
 from gateway.sealer import SpoolThread
 from gateway.sender import Sender
-from gateway.spool import Settled, Spool
+from gateway.spool import Settled
 from gateway.uplink import Uplink
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
@@ -172,12 +172,9 @@ def test_what_is_put_back_is_found_again(tmp_path: Path) -> None:
             await bench.seal(1)
             await bench.broker.until(lambda: bench.broker.numbers == [1, 2, 3, 4])
 
-            def put_back(spool: Spool) -> None:
-                spool._db.execute("UPDATE batch SET state = 0 WHERE number = 2")
-
-            await bench.spool.run(put_back)
+            assert await bench.spool.run(lambda spool: spool.resend(0, 2)) == (3, 3)
             bench.sender.wake()
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2, 3, 4, 2])
+            await bench.broker.until(lambda: bench.broker.numbers == [1, 2, 3, 4, 1, 2, 3])
 
     asyncio.run(play())
 

@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from base.errors import PermanentError, TransientError
-from gateway.spool import SealedBatch, Settled, Spool, read_totals
+from gateway.spool import EXPIRE_MS, SealedBatch, Settled, Spool, read_totals
+from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
 from wire.readings import Reading, Sample
 
@@ -40,8 +42,8 @@ def _open(path: Path) -> Spool:
 
 def _rows(path: Path) -> list[tuple[int, int]]:
     """Read number and state through a connection of its own, as nobody but a test may."""
-    with sqlite3.connect(path) as second:
-        return second.execute("SELECT number, state FROM batch ORDER BY number").fetchall()
+    with closing(sqlite3.connect(path)) as second, second:
+        return second.execute("SELECT number, state FROM place ORDER BY number").fetchall()
 
 
 def _samples_of(batch: SealedBatch) -> list[Sample]:
@@ -58,7 +60,7 @@ def test_a_sealed_batch_comes_back_whole(path: Path) -> None:
     assert [_samples_of(batch) for batch in batches] == [_samples(), _samples(2)]
     assert {batch.stream for batch in batches} == {spool.stream}
     spool.close()
-    assert _rows(path) == [(1, 0), (2, 0)]
+    assert _rows(path) == [(1, WAITING), (2, WAITING)]
 
 
 def test_the_file_is_set_for_flash_and_power_cuts(path: Path) -> None:
@@ -88,7 +90,7 @@ def test_numbers_are_not_used_again_after_all_batches_are_gone(path: Path) -> No
     spool = Spool(path, keep_confirmed_ms=0)
     spool.seal([_samples()], Settled(), NOW_MS)
     spool.mark(Settled(frozenset({1})), NOW_MS)
-    spool.mark(Settled(), NOW_MS + 1)
+    spool.evict(NOW_MS + 1)
     assert spool.get(1) is None
     assert spool.seal([_samples()], Settled(), NOW_MS) == [2]
     spool.close()
@@ -103,8 +105,8 @@ def test_confirmed_batches_are_marked_with_the_next_seal_and_kept_a_while(path: 
     assert spool.get(1) is not None
     spool.seal([_samples()], Settled(), NOW_MS + 1 + WEEK_MS)
     assert spool.get(1) is not None, "kept for the whole week"
-    spool.seal([_samples()], Settled(), NOW_MS + 2 + WEEK_MS)
-    assert spool.get(1) is None
+    spool.seal([_samples()], Settled(), NOW_MS + WEEK_MS + EXPIRE_MS + 1)
+    assert spool.get(1) is None, "let go of within the hour after"
     spool.close()
 
 
@@ -117,8 +119,8 @@ def test_a_rejected_batch_is_kept_out_of_rotation_with_its_reason(path: Path) ->
     assert spool.next_to_send(10) == []
     assert spool.get(1) is not None
     spool.close()
-    with sqlite3.connect(path) as second:
-        assert second.execute("SELECT state, reason FROM batch").fetchall() == [(2, "no pack")]
+    with closing(sqlite3.connect(path)) as second, second:
+        assert second.execute("SELECT state, reason FROM place").fetchall() == [(REJECTED, "no pack")]
 
 
 def test_a_second_word_on_a_batch_changes_nothing(path: Path) -> None:
@@ -137,7 +139,7 @@ def test_totals_outlive_the_batches_and_the_agent(path: Path) -> None:
     spool = Spool(path, keep_confirmed_ms=0)
     spool.seal([_samples(3), _samples(4)], Settled(), NOW_MS)
     spool.mark(Settled(frozenset({1})), NOW_MS)
-    spool.mark(Settled(), NOW_MS + 1)
+    spool.evict(NOW_MS + 1)
     spool.close()
     totals = read_totals(path)
     assert (totals.sealed_batches, totals.sealed_readings, totals.confirmed_batches, totals.confirmed_readings) == (
@@ -157,13 +159,18 @@ def test_a_second_agent_is_refused(path: Path) -> None:
     _open(path).close()
 
 
-def test_a_spool_of_a_newer_release_is_left_alone(path: Path) -> None:
-    """Going back to an older release is an error in words, not a broken spool."""
-    _open(path).close()
-    with sqlite3.connect(path) as second:
+def test_a_spool_of_a_newer_release_is_moved_aside_and_read(path: Path) -> None:
+    """Going back to an older release keeps the agent running: what this release understands is kept."""
+    spool = _open(path)
+    spool.seal([_samples()], Settled(), NOW_MS)
+    spool.close()
+    with closing(sqlite3.connect(path)) as second, second:
         second.execute("PRAGMA user_version = 99")
-    with pytest.raises(PermanentError, match="newer release"):
-        _open(path)
+    spool = _open(path)
+    assert [_samples_of(batch) for batch in spool.next_to_send(10) if batch.number == 1] == [_samples()]
+    assert spool.seal([_samples()], Settled(), NOW_MS)[0] > JUMP
+    spool.close()
+    assert len(list(path.parent.glob("*.damaged-*Z"))) == 1
 
 
 def test_a_missing_spool_is_said(path: Path) -> None:
@@ -188,7 +195,7 @@ def test_a_batch_that_the_disk_has_damaged_never_becomes_a_measurement(path: Pat
     spool = _open(path)
     spool.seal([_samples(), _samples(2)], Settled(), NOW_MS)
     spool.close()
-    with sqlite3.connect(path) as second:
+    with closing(sqlite3.connect(path)) as second, second:
         (pack,) = second.execute("SELECT pack FROM batch WHERE number = 1").fetchone()
         damaged = pack[:-3] + bytes([pack[-3] ^ 0x10]) + pack[-2:]
         second.execute("UPDATE batch SET pack = ? WHERE number = 1", (damaged,))
@@ -196,7 +203,7 @@ def test_a_batch_that_the_disk_has_damaged_never_becomes_a_measurement(path: Pat
     assert [batch.number for batch in spool.next_to_send(10)] == [2]
     assert spool.totals().rejected_batches == 1
     spool.close()
-    assert _rows(path) == [(1, 2), (2, 0)]
+    assert _rows(path) == [(1, REJECTED), (2, WAITING)]
 
 
 def test_looking_takes_nothing_from_an_agent(path: Path) -> None:
@@ -215,13 +222,14 @@ def test_a_failed_seal_leaves_nothing_behind(path: Path) -> None:
     """A transaction that fails half way has not happened: no batch, no count, no mark."""
     spool = _open(path)
     spool.seal([_samples()], Settled(), NOW_MS)
-    spool._db.execute("CREATE TRIGGER fail BEFORE DELETE ON batch BEGIN SELECT RAISE(FAIL, 'disk I/O error'); END")
-    spool.mark(Settled(frozenset({1})), NOW_MS)
     before = spool.totals()
+    spool._db.execute("CREATE TRIGGER fail BEFORE UPDATE ON place BEGIN SELECT RAISE(FAIL, 'disk I/O error'); END")
     with pytest.raises((TransientError, PermanentError)):
-        spool.seal([_samples()], Settled(), NOW_MS + WEEK_MS + 1)
+        spool.seal([_samples()], Settled(frozenset({1})), NOW_MS + 1)
     assert spool.totals() == before
-    assert [batch.number for batch in spool.next_to_send(10)] == []
+    assert [batch.number for batch in spool.next_to_send(10)] == [1]
+    spool._db.execute("DROP TRIGGER fail")
+    assert spool.seal([_samples()], Settled(frozenset({1})), NOW_MS + 1) == [2]
     spool.close()
 
 

@@ -1,0 +1,85 @@
+"""The gaps in the spool: they grow until they are sealed, and are never changed or deleted after.
+
+Every function belongs into a transaction of the caller's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from wire.gaps import Gap
+from wire.senml import RELATIVE_BELOW_S
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from wire.gaps import Reason
+
+JOIN_MS = 60_000
+"""Gaps of one device and reason that are no further apart become one."""
+EARLIEST_MS = round(RELATIVE_BELOW_S * 1000)
+"""No reading before can travel."""
+MAX_GAPS = 500
+"""Gaps in one batch."""
+
+
+def add(db: sqlite3.Connection, gaps: Iterable[Gap]) -> None:
+    """Record gaps; each is merged with those not yet sealed that it touches."""
+    for gap in gaps:
+        _add(db, gap)
+
+
+def _add(db: sqlite3.Connection, gap: Gap) -> None:
+    touching = db.execute(
+        "SELECT id, since_ms, until_ms, readings FROM gap"
+        " WHERE batch IS NULL AND device = ? AND reason = ? AND since_ms <= ? AND until_ms >= ?",
+        (gap.device, gap.reason, gap.until_ms + JOIN_MS, gap.since_ms - JOIN_MS),
+    ).fetchall()
+    db.executemany("DELETE FROM gap WHERE id = ?", [row[:1] for row in touching])
+    since_ms = min([gap.since_ms, *(row[1] for row in touching)])
+    until_ms = max([gap.until_ms, *(row[2] for row in touching)])
+    counts = [gap.readings, *(row[3] for row in touching)]
+    readings = None if None in counts else sum(cast("list[int]", counts))
+    since_ms = _free_start(db, gap, max(since_ms, EARLIEST_MS))
+    db.execute(
+        "INSERT INTO gap (device, reason, since_ms, until_ms, readings) VALUES (?, ?, ?, ?, ?)",
+        (gap.device, gap.reason, since_ms, max(since_ms, until_ms), readings),
+    )
+
+
+def _free_start(db: sqlite3.Connection, gap: Gap, since_ms: int) -> int:
+    """Move a start on, 1 ms at a time, until no other gap of the device and reason begins there.
+
+    In a store both would be one point, and the shorter might win.
+    """
+    taken = "SELECT 1 FROM gap WHERE device = ? AND reason = ? AND since_ms = ?"
+    while db.execute(taken, (gap.device, gap.reason, since_ms)).fetchone():
+        since_ms += 1
+    return since_ms
+
+
+def unsealed(db: sqlite3.Connection) -> list[tuple[int, Gap]]:
+    """Return the oldest gaps that no batch carries yet, at most as many as one batch takes, with their ids."""
+    rows = db.execute(
+        "SELECT id, device, since_ms, until_ms, reason, readings FROM gap WHERE batch IS NULL ORDER BY id LIMIT ?",
+        (MAX_GAPS,),
+    ).fetchall()
+    return [(row[0], Gap(*row[1:])) for row in rows]
+
+
+def sealed(db: sqlite3.Connection, ids: Iterable[int], number: int) -> None:
+    """Note which batch carries them: from now on they do not change."""
+    db.executemany("UPDATE gap SET batch = ? WHERE id = ?", [(number, gap) for gap in ids])
+
+
+def recorded(db: sqlite3.Connection) -> list[Gap]:
+    """Return all gaps ever recorded, oldest record first."""
+    return [Gap(*row) for row in db.execute("SELECT device, since_ms, until_ms, reason, readings FROM gap ORDER BY id")]
+
+
+def of_all(devices: Iterable[str], since_ms: int, until_ms: int, reason: Reason) -> list[Gap]:
+    """Make one gap for each device, with an unknown number of readings; none where it would end before it begins."""
+    if until_ms < since_ms:
+        return []
+    return [Gap(device, since_ms, until_ms, reason) for device in sorted(devices)]

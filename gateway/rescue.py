@@ -1,0 +1,268 @@
+"""A broken spool: what can be read goes into a new one, the rest is a gap, and the broken file is moved aside.
+
+The new file is built beside the broken one and takes its place when it is complete. Whatever ends the agent
+meanwhile, the next start finds either the broken file, and begins again, or the complete new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from base.errors import MessnetzError
+from base.sqlite import CorruptError, FullError, transaction, translate, translated
+from gateway import eviction, gap_table, salvage, spool_log
+from gateway.eviction import Gone
+from gateway.spool_records import SealedBatch
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, WAITING, lenient, prepare
+from wire.confirm import ranges
+from wire.gaps import UNTIL
+from wire.ids import is_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wire.readings import Sample
+
+logger = logging.getLogger(__name__)
+
+MAX_ASIDE_FILES = 3
+MAX_ASIDE_BYTES = 64 << 20
+MAX_HOLES = 1000
+_ROWS = 64
+"""Rows in one transaction."""
+_TABLES = {"place": 6, "gap": 7, "device": 1, "total": 2}
+_KNOWN = "INSERT OR IGNORE INTO {} VALUES ({})"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the agent knows without its spool."""
+
+    devices: frozenset[str]
+    number: int
+    """Highest number sealed by this process; 0 where it has sealed nothing."""
+    now_ms: int
+    oldest_ms: int
+    """No batch that still counts was sealed before."""
+
+
+def resume(path: Path) -> None:
+    """Finish a rescue that was ended between its last steps.
+
+    Raises: OSError.
+    """
+    new = _new(path)
+    if not new.exists():
+        return
+    if path.exists():
+        _remove(new)
+    else:
+        _move_log_aside(path)
+        new.rename(path)
+        _sync_directory(path)
+
+
+def rescue(path: Path, known: Known) -> None:
+    """Build a new spool from what can be read of a broken one, and move that aside.
+
+    Raises: MessnetzError where the disk does not let it; then nothing has changed.
+    """
+    new = _new(path)
+    with translated(path):
+        _remove(new)
+        try:
+            saved = _build(path, new, known)
+        except BaseException:
+            _remove(new)
+            raise
+        aside = _aside(path, known.now_ms)
+        path.rename(aside)
+        _move_log_aside(path, aside)
+        new.rename(path)
+        _sync_directory(path)
+        logger.error("%s was damaged: %d batches are saved, the rest is recorded as gaps; see %s", path, saved, aside)
+        prune(path)
+
+
+def prune(path: Path, most_bytes: int = MAX_ASIDE_BYTES) -> None:
+    """Delete broken files moved aside, the oldest first, until they are few and small."""
+    asides = sorted(
+        (p for p in path.parent.glob(f"{path.name}.damaged-*") if not p.name.endswith("-wal")), reverse=True
+    )
+    taken = 0
+    for index, aside in enumerate(asides):
+        with contextlib.suppress(OSError):
+            log = spool_log.path_of(aside)
+            taken += aside.stat().st_size + (log.stat().st_size if log.exists() else 0)
+            if index >= MAX_ASIDE_FILES or taken > most_bytes:
+                _remove(aside)
+
+
+def _aside(path: Path, now_ms: int) -> Path:
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now_ms / 1000))}"
+    names = (path.with_name(name if number == 0 else f"{name}-{number}") for number in itertools.count())
+    return next(aside for aside in names if not aside.exists())
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(path.name + ".rescue")
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _move_log_aside(path: Path, aside: Path | None = None) -> None:
+    log = spool_log.path_of(path)
+    if log.exists():
+        log.rename(spool_log.path_of(aside or path.with_name(path.name + ".damaged-0")))
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _build(path: Path, new: Path, known: Known) -> int:
+    with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
+        prepare(db, new)
+        db.execute("PRAGMA wal_checkpoint").fetchall()
+        _mend_first_page(path, new)
+        complete, highest = _copy_tables(path, db)
+        is_placed = complete["place"] and spool_log.lost_transactions(path) < spool_log.BROKEN
+        db.execute("CREATE INDEX place_number ON place (number)")
+        with contextlib.suppress(FullError):  # what is not saved is a gap, and lies in the file moved aside
+            _save(path, new, db, is_placed=is_placed, is_opened=not (is_placed and complete["device"]))
+        with transaction(db):
+            db.executemany("INSERT OR IGNORE INTO device VALUES (?)", [(name,) for name in known.devices])
+            highest = max(highest, known.number, db.execute("SELECT max(number) FROM place").fetchone()[0] or 0)
+            _declare(db, known, is_placed=is_placed)
+            _count_on(db, highest, known.now_ms)
+            db.execute("DROP INDEX place_number")
+        saved: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
+        return saved
+
+
+def _mend_first_page(path: Path, new: Path) -> None:
+    """Give a file whose first page is no longer one that of a new spool: the tables' roots lie where they always do."""
+    try:
+        with _reader(path) as old:
+            old.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.DatabaseError as error:
+        if not isinstance(translate(path, error), CorruptError):
+            return
+        with new.open("rb") as template:
+            page = bytearray(template.read(PAGE_BYTES))
+        page[28:32] = (path.stat().st_size // PAGE_BYTES).to_bytes(4, "big")
+        with path.open("r+b") as broken:
+            broken.write(page)
+
+
+def _reader(path: Path) -> contextlib.closing[sqlite3.Connection]:
+    """Open the broken file so that closing it does not write its log back."""
+    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None))
+
+
+def _copy_tables(path: Path, db: sqlite3.Connection) -> tuple[dict[str, bool], int]:
+    """Copy the small tables, as far as they can be read.
+
+    Returns which of them could be read whole, and the highest number that the file tells of.
+    """
+    complete = {}
+    highest = 0
+    with _reader(path) as old:
+        old.text_factory = lenient
+        for table, columns in _TABLES.items():
+            complete[table] = False
+            with contextlib.suppress(sqlite3.DatabaseError):
+                sound = old.execute(f"PRAGMA quick_check('{table}')").fetchone()[0] == "ok"
+                rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of four names
+                while chunk := rows.fetchmany(_ROWS):
+                    with transaction(db):
+                        db.executemany(_KNOWN.format(table, ", ".join("?" * columns)), chunk)
+                complete[table] = sound
+        with contextlib.suppress(sqlite3.DatabaseError):
+            highest = old.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()[0] or 0
+    return complete, highest
+
+
+def _save(path: Path, new: Path, db: sqlite3.Connection, *, is_placed: bool, is_opened: bool) -> None:
+    """Save every sound batch; where the places are known, only what has one: the others were let go of before."""
+    with translated(new):
+        rows = salvage.batches(path)
+        while chunk := list(islice(rows, _ROWS)):
+            with transaction(db):
+                for row in chunk:
+                    _save_one(db, row, is_placed=is_placed, is_opened=is_opened)
+
+
+def _save_one(db: sqlite3.Connection, row: salvage.Row, *, is_placed: bool, is_opened: bool) -> None:
+    has_place = db.execute("SELECT 1 FROM place WHERE number = ?", (row.number,)).fetchone()
+    if is_placed and not has_place:
+        return
+    db.execute(f"INSERT OR IGNORE INTO batch ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608 - a constant
+    if not is_opened:
+        return
+    samples: list[Sample] = []
+    with contextlib.suppress(MessnetzError):
+        samples = SealedBatch(row.number, row.stream, row.sealed_at_ms, row.readings, row.crc, row.pack).samples()
+    db.executemany("INSERT OR IGNORE INTO device VALUES (?)", {(sample.device,) for sample in samples})
+    if not has_place:
+        is_gap = any(reading.quantity == UNTIL for sample in samples for reading in sample.readings)
+        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (WAITING, row.number, row.readings, is_gap))
+
+
+def _declare(db: sqlite3.Connection, known: Known, *, is_placed: bool) -> None:
+    """Record what is lost as gaps; gaps whose batch is lost are to be sealed again."""
+    devices = [name for (name,) in db.execute("SELECT name FROM device") if is_id(name)]
+    stored = "SELECT 1 FROM batch WHERE number = "
+    db.execute(f"UPDATE gap SET batch = NULL WHERE batch IS NOT NULL AND NOT EXISTS ({stored} gap.batch)")  # noqa: S608 - a constant
+    lost_places = f"FROM place WHERE NOT EXISTS ({stored} place.number)"
+    lost = db.execute(f"SELECT number {lost_places} AND state <> {CONFIRMED} AND is_gap = 0 ORDER BY number")
+    holes = ranges(number for (number,) in lost)
+    if not is_placed:
+        holes += _holes(db)
+    last = db.execute("SELECT max(number) FROM place").fetchone()[0] or 0
+    if not is_placed or known.number > last:
+        holes.append((last + 1, max(last + 1, known.number)))
+    for first, final in holes:
+        since_ms, until_ms = eviction.stretch(db, first, final, known.oldest_ms, known.now_ms)
+        gap_table.add(db, gap_table.of_all(devices, since_ms, until_ms, "damaged"))
+    for name, condition in (("confirmed", "="), ("evicted", "<>")):
+        of_state = f"{lost_places} AND state {condition} {CONFIRMED}"
+        batches, readings = db.execute(f"SELECT count(*), ifnull(sum(readings), 0) {of_state}").fetchone()
+        eviction.count(db, name, Gone(batches, readings))
+    db.execute(f"DELETE {lost_places}")
+
+
+def _holes(db: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Return the stretches of numbers that are not there; as one where they are very many."""
+    found = db.execute(
+        "SELECT number + 1, next - 1 FROM"
+        " (SELECT number, lead(number) OVER (ORDER BY number) AS next FROM batch) WHERE next > number + 1 LIMIT ?",
+        (MAX_HOLES + 1,),
+    ).fetchall()
+    lowest, highest = db.execute("SELECT min(number), max(number) FROM batch").fetchone()
+    if len(found) > MAX_HOLES:
+        found = [(found[0][0], highest)]
+    return ([(1, lowest - 1)] if lowest and lowest > 1 else []) + found
+
+
+def _count_on(db: sqlite3.Connection, highest: int, now_ms: int) -> None:
+    """Let new numbers begin above any that may have been used: there are fewer seals than seconds since 1970."""
+    begin = highest + JUMP if highest else max(JUMP, now_ms // 1000)
+    db.execute("DELETE FROM sqlite_sequence WHERE name = 'batch'")
+    db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('batch', ?)", (begin,))

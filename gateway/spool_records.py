@@ -1,0 +1,90 @@
+"""What goes into the spool and comes out of it."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wire import batch as wire_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wire.readings import Sample
+
+DAY_MS = 86_400_000
+_STREAM = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class SealedBatch:
+    """One batch as it lies in the spool."""
+
+    number: int
+    stream: str
+    sealed_at_ms: int
+    readings: int
+    crc: int
+    """CRC-32 of the pack, computed when it was sealed."""
+    pack: bytes
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the disk gave back what was written: a flipped bit must not become a measurement."""
+        return zlib.crc32(self.pack) == self.crc and _STREAM.fullmatch(self.stream) is not None
+
+    def payload(self) -> bytes:
+        """Build the message that carries it."""
+        return wire_batch.header_line(self.stream, self.number, self.sealed_at_ms, self.crc) + self.pack
+
+    def samples(self) -> list[Sample]:
+        """Open the pack.
+
+        Raises: DamagedError, BadMessageError.
+        """
+        return wire_batch.open_pack(*wire_batch.open_header(self.payload()))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Numbers on which the collector has given its word since the last seal."""
+
+    confirmed: frozenset[int] = frozenset()
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.confirmed or self.rejected)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Readings and batches since the spool was made; gap batches count as any other.
+
+    What is sealed is confirmed, rejected, waiting or evicted, and only one of them. A batch that was confirmed stays
+    confirmed when its week is over; one that is put back waits again.
+    """
+
+    sealed_batches: int = 0
+    sealed_readings: int = 0
+    confirmed_batches: int = 0
+    confirmed_readings: int = 0
+    rejected_batches: int = 0
+    rejected_readings: int = 0
+    waiting_batches: int = 0
+    waiting_readings: int = 0
+    evicted_batches: int = 0
+    """Let go of without being confirmed: for room, for age, or because the disk lost them. Each is in a gap."""
+    evicted_readings: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the spool may take."""
+
+    quota_bytes: int = 1 << 30
+    """Live pages and write-ahead log; never more than half of the file system."""
+    floor_bytes: int = 200 << 20
+    """Free disk under which sealing stops; never more than a twentieth of the file system."""
+    keep_unconfirmed_ms: int = 365 * DAY_MS

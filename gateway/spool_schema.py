@@ -1,0 +1,107 @@
+"""The tables of the spool.
+
+`batch` is written once and never changed. Where a batch stands is one row of `place`, whose order puts the batches
+confirmed last beside those that wait: so a seal that also marks what was confirmed changes three pages or four.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from base.sqlite import CorruptError, transaction
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+APPLICATION_ID = 0x4D53504C  # "MSPL"
+PAGE_BYTES = 1024
+JUMP = 1_000_000
+"""Where batches may be lost, new numbers begin so far above the highest one known: none is used twice."""
+CONFIRMED, WAITING, REJECTED = 1, 2, 3
+BATCH_COLUMNS = "number, stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack"
+
+_FIRST = """
+CREATE TABLE batch (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  stream TEXT NOT NULL,
+  sealed_at_ms INTEGER NOT NULL,
+  readings INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,              -- oldest and newest reading
+  last_ms INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  pack BLOB NOT NULL
+) STRICT;
+CREATE TABLE place (
+  state INTEGER NOT NULL,                 -- 1 confirmed, 2 waiting, 3 rejected
+  settled_at_ms INTEGER NOT NULL,         -- when it was confirmed or rejected; 0 while it waits
+  number INTEGER NOT NULL,
+  readings INTEGER NOT NULL,
+  is_gap INTEGER NOT NULL,                -- 1: it carries gaps and is never evicted
+  reason TEXT,                            -- why it was rejected
+  PRIMARY KEY (state, settled_at_ms, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE gap (
+  id INTEGER PRIMARY KEY,
+  device TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  since_ms INTEGER NOT NULL,
+  until_ms INTEGER NOT NULL,
+  readings INTEGER,                       -- NULL: nobody can know
+  batch INTEGER                           -- the batch that carries it; NULL: not sealed yet, may still grow
+) STRICT;
+CREATE INDEX gap_open ON gap (device, reason) WHERE batch IS NULL;
+CREATE INDEX gap_start ON gap (device, reason, since_ms);
+CREATE TABLE device (                     -- every device that ever was in a batch
+  name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+CREATE TABLE total (                      -- of batches that are no longer kept, and when the agent was last alive
+  name TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
+
+def _first(db: sqlite3.Connection) -> None:
+    for statement in _FIRST.split(";\n"):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+"""One function for each schema version, in order; a released one never changes."""
+_SETTINGS = (
+    f"page_size = {PAGE_BYTES}",
+    "auto_vacuum = INCREMENTAL",  # before the first table: so that space can go back to the file system at all
+    "locking_mode = EXCLUSIVE",  # no -shm file: nothing to write there, and no SIGBUS on a full tmpfs
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "cache_size = -512",
+    "temp_store = MEMORY",
+)
+
+
+def lenient(text: bytes) -> str:
+    """Decode a text that the disk may have damaged."""
+    return text.decode("utf-8", "replace")
+
+
+def prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Set a connection up and bring its tables up to date.
+
+    Raises: CorruptError where the file is none of ours, or one of a newer release: what can be read is saved from it.
+    """
+    db.text_factory = lenient
+    for setting in _SETTINGS:
+        db.execute(f"PRAGMA {setting}").fetchall()
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    owner = db.execute("PRAGMA application_id").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise CorruptError(f"{path}: a spool of a newer release (schema {version})")
+    if owner != APPLICATION_ID and db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise CorruptError(f"{path}: a database, but no spool of this release")
+    for number, migrate in enumerate(MIGRATIONS[version:], version + 1):
+        with transaction(db):
+            migrate(db)
+            db.execute(f"PRAGMA user_version = {number}")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
