@@ -177,6 +177,26 @@ class Spool:
         with _translated(self.path):
             return Totals(**dict(self._db.execute("SELECT name, value FROM total").fetchall()))
 
+    def oldest_waiting_ms(self) -> int | None:
+        """Return when the oldest batch was sealed that is neither confirmed nor rejected; None where none waits."""
+        with _translated(self.path):
+            row = self._db.execute("SELECT sealed_at_ms FROM batch WHERE state = 0 ORDER BY number LIMIT 1").fetchone()
+        return row[0] if row else None
+
+    def resend(self, from_ms: int, to_ms: int) -> int:
+        """Put settled batches that hold readings of a time (Unix ms, both ends in it) back; returns how many."""
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT number, state, readings FROM batch WHERE state != 0 AND first_ms <= ? AND last_ms >= ?",
+                (to_ms, from_ms),
+            ).fetchall()
+            for number, state, readings in rows:
+                self._db.execute(
+                    "UPDATE batch SET state = 0, reason = NULL, settled_at_ms = NULL WHERE number = ?", (number,)
+                )
+                self._count(_STATES[state], -1, -readings)  # it is counted again when it is settled again
+        return len(rows)
+
     def _insert(self, row: _Row, now_ms: int) -> int:
         cursor = self._db.execute(
             "INSERT INTO batch (stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack)"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CLOCK_SLACK_MS = 2
 """The agent takes the time of a sample just before its request, by the same clock; both round to 1 ms."""
+OF_DEVICES = frozenset({"reachable", "bus_requests", "bus_errors", "bus_error_rate"})
+"""What the gateway says of a device that it reads."""
 TIME_SLACK_MS = 1_000
 """How far a stored time may be off its poll: a bus may be busy for a moment."""
 
@@ -56,7 +58,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Numbers of readings, from the meters' registers to the store."""
+    """Numbers of readings, from the meters' registers to the store. Those of the gateway include its own."""
 
     made: int
     """What the polls of the journal made."""
@@ -74,11 +76,13 @@ class Account(msgspec.Struct, frozen=True):
     """Stored with a time that is off their poll by more than a second."""
     unregistered: int
     """Stored where nobody looks for them: the registry did not know them."""
+    own: int = 0
+    """Stored beside them: what the gateway says of itself, and of its devices (whether they answer)."""
 
     @property
     def is_clean(self) -> bool:
         """Whether every reading that was made is stored once and as it was, and the gateway knows that it is."""
-        arrived = 0 < self.made == self.sealed == self.confirmed == self.stored
+        arrived = 0 < self.made == self.stored and self.sealed == self.confirmed == self.stored + self.own
         return arrived and not (self.lost or self.duplicates or self.wrong or self.wrong_time or self.unregistered)
 
 
@@ -102,6 +106,11 @@ class Witness:
         is_ours = reading.name in self.quantities.get(reading.device, ())
         return is_ours and self._is_recent(reading)
 
+    def is_own(self, reading: Stored) -> bool:
+        """Whether a stored reading is one that no meter made: the gateway's, of itself or of a device."""
+        of_device = reading.device in self.quantities and reading.name in OF_DEVICES
+        return (of_device or reading.device == self.gateway) and self._is_recent(reading)
+
     def is_unregistered(self, reading: Stored) -> bool:
         """Whether an unregistered reading is one of this run."""
         return reading.gateway == self.gateway and self._is_recent(reading)
@@ -124,8 +133,9 @@ def settle(
     times = _times_by_device(polls)
     made = sum(len(at_ms) * len(witness.quantities[device]) for device, at_ms in times.items())
     seen: set[tuple[str, str, int]] = set()
-    total = duplicates = wrong = wrong_time = 0
+    total = duplicates = wrong = wrong_time = own = 0
     for reading in stored:
+        own += witness.is_own(reading)
         if not witness.concerns(reading):
             continue
         total += 1
@@ -148,6 +158,7 @@ def settle(
         wrong=wrong,
         wrong_time=wrong_time,
         unregistered=sum(map(witness.is_unregistered, unregistered)),
+        own=own,
     )
 
 

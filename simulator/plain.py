@@ -46,6 +46,7 @@ def account_lines(account: Account, store: str) -> list[str]:
         "sealed": "on the gateway's disk",
         "confirmed": f"the collector said: {store} has them",
         "stored": f"read back from {store}",
+        "own": "... and of the gateway itself: its condition, and which meters answer",
         "lost": "made, and not in the store",
         "duplicates": "in the store more than once",
         "wrong": "in the store with another value than the meter's",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GATEWAY = "demo-gw"
+GATEWAY_SITE = "town-hall"
 COLLECTOR = "demo-collector"
 PREFIX = "messnetz"
 TOWN = {"name": "Musterstadt", "prefix": PREFIX, "timezone": "Europe/Berlin", "language": "de"}
@@ -70,6 +71,7 @@ class TownFiles:
         }
         return {
             "gateway": GATEWAY,
+            "site": GATEWAY_SITE,
             "prefix": PREFIX,
             "clock": "trusted",
             "mqtt": dict(mqtt),

@@ -68,7 +68,7 @@ async def read_store(files: TownFiles, witness: Witness, take: Callable[[Stored]
     """
 
     def sift(reading: Stored) -> None:
-        if witness.concerns(reading):
+        if witness.concerns(reading) or witness.is_own(reading):
             take(reading)
 
     await _export(files, witness, sift, log)
@@ -148,9 +148,9 @@ async def count(files: TownFiles, witness: Witness, log: Path) -> int:
     """Number of this run's readings in the store."""
     number = 0
 
-    def take(_reading: Stored) -> None:
+    def take(reading: Stored) -> None:
         nonlocal number
-        number += 1
+        number += witness.concerns(reading)
 
     await read_store(files, witness, take, log)
     return number

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def _answer() -> dict[str, object]:
+async def _answer(_asked: status.Asked) -> dict[str, object]:
     return {"gateway": "gw", "sealed_readings": 7}
 
 
