@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import PermanentError, TransientError
-from edge.interface import Measured, Place, Traffic
+from edge.interface import Measured, NoAnswerError, Place, Traffic
 from gateway import clock
 from gateway.clock import Clock
 from gateway.poller import Poller
+from gateway.schedule import Schedule
 from wire.readings import Reading
 
 if TYPE_CHECKING:
@@ -187,3 +188,51 @@ def test_the_kernel_answers() -> None:
     """The call itself works: asked by the same means, the kernel names one of its states (adjtimex(2): 0 to 5)."""
     assert 0 <= clock.kernel_state() <= clock.TIME_ERROR
     assert clock.kernel_is_synchronised() == (clock.kernel_state() != clock.TIME_ERROR)
+
+
+def test_a_device_that_does_not_answer_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two failures in a row, and not with each of those that follow."""
+    monkeypatch.setattr(clock, "wall_ms", lambda monotonic_s: round(monotonic_s * 1000))
+    bus = FakeBus({"bad": NoAnswerError("silent")})
+    delivered = _poll(bus, 8)
+    assert bus.asked.count("bad") > 3
+    said = [sample.readings for sample in delivered if sample.device == "bad"]
+    assert said == [(Reading("reachable", 0.0, "/"),)]
+
+
+def test_a_slow_device_shifts_the_others_by_no_more_than_its_own_time() -> None:
+    """Nobody's turn is lost: what is overdue comes next, and the slow one waits for its next tick."""
+    devices = tuple(Device(name, 1.0) for name in ("a", "slow", "b", "c"))
+    schedule, now_s, turns = Schedule(devices, monotonic_s=0.0, wall_s=0.0), 0.0, []
+    for _ in range(40):
+        due_s, device = schedule.next_due()
+        now_s = max(now_s, due_s)
+        turns.append((device, now_s - due_s))
+        now_s += 0.7 if device == "slow" else 0.0
+        schedule.done(device, now_s)
+    assert max(late_s for _, late_s in turns) <= 0.7
+    assert {device: sum(name == device for name, _ in turns) for device, _ in turns} == dict.fromkeys(
+        ("a", "slow", "b", "c"), 10
+    )
+
+
+def test_a_poller_that_hands_over_leaves_the_bus_open() -> None:
+    """And the next one goes on with it, in the same rhythm."""
+    bus = FakeBus(devices=(Device("good", 3600.0),))
+
+    async def play() -> tuple[Poller, Poller]:
+        stop = asyncio.Event()
+        former = Poller(bus, Clock("trusted"), lambda _: None)
+        task = asyncio.create_task(former.run(stop))
+        await asyncio.sleep(0)
+        former.hand_over()
+        stop.set()
+        await task
+        assert not bus.is_closed
+        return former, Poller(bus, Clock("trusted"), lambda _: None, former=former)
+
+    former, poller = asyncio.run(play())
+    assert poller.bus is bus
+    assert former.schedule is not None
+    assert poller.schedule is not None
+    assert poller.schedule.next_due() == former.schedule.next_due()
