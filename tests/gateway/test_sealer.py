@@ -199,20 +199,20 @@ def test_an_urgent_sample_is_sealed_at_once_and_shares_its_commit() -> None:
     disk = Disk()
 
     async def play() -> None:
-        sealer, _, _ = _sealer(disk, SpoolConfig(seal_interval_s=3600))
-        stop = asyncio.Event()
+        sealed, stop = asyncio.Event(), asyncio.Event()
+        uplink = Uplink(window=4, timeout_s=10)
+        sealer = Sealer(cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), sealed.set)
         task = asyncio.create_task(sealer.run(stop))
         sealer.add(_sample(1))
         await asyncio.sleep(2 * sealers.GATHER_S)
         assert disk.batches == []
         for at_ms in (2, 3, 4):
             sealer.add(_sample(at_ms), urgent=True)
-        while sealer.pending_readings:
-            await asyncio.sleep(sealers.GATHER_S / 5)
+        await sealed.wait()
         assert [[sample.measured_at_ms for sample in batch] for batch in disk.batches] == [[1, 2, 3, 4]]
+        sealed.clear()
         sealer.add(_sample(5), urgent=True)
-        while sealer.pending_readings:
-            await asyncio.sleep(sealers.GATHER_S / 5)
+        await sealed.wait()
         stop.set()
         await task
 
