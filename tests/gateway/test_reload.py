@@ -72,7 +72,9 @@ class Desk:
 
     async def ask(self, **asked: str | int) -> dict[str, object]:
         """Ask through the socket, as the commands do."""
-        answer = await asyncio.to_thread(lambda: status.ask(self.directory / "agent.sock", status.ASK_TIMEOUT_S, **asked))
+        answer = await asyncio.to_thread(
+            lambda: status.ask(self.directory / "agent.sock", status.ASK_TIMEOUT_S, **asked)
+        )
         assert answer is not None
         return answer
 
