@@ -46,12 +46,12 @@ def account_lines(account: Account, store: str) -> list[str]:
         "sealed": "on the gateway's disk",
         "confirmed": f"the collector said: {store} has them",
         "stored": f"read back from {store}",
-        "own": "... and of the gateway itself: its condition, and which meters answer",
         "lost": "made, and not in the store",
         "duplicates": "in the store more than once",
         "wrong": "in the store with another value than the meter's",
         "wrong_time": "in the store with a time over 1 s off",
         "unregistered": "in the store where nobody looks for them",
+        "own": "stored beside them: the gateway on itself, and which meters answer",
     }
     lines = [f"{name.replace('_', ' '):<12}{getattr(account, name):>9}   {text}" for name, text in what.items()]
     verdict = "Every reading arrived once, and as it was." if account.is_clean else "The account does not add up."
