@@ -19,7 +19,7 @@ from cloud.registry_file import RegistryEntry, RegistryFile
 from wire import profile as profiles
 from wire.ids import is_id
 from wire.topics import DEFAULT_PREFIX, Prefix
-from wire.town import GatewayEntry, Site
+from wire.town import GATEWAY_PROFILE, GatewayEntry, Site, expected_interval_s
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +59,8 @@ class Town:
 
     @property
     def devices(self) -> int:
-        """How many devices there are."""
-        return len(self.placed)
+        """How many devices there are, the gateways themselves not counted."""
+        return len(self.placed) - len(self.gateways)
 
     @property
     def sites(self) -> int:
@@ -84,6 +84,7 @@ def check(directory: Path) -> Town:
         placed += _gateway(file, town, sites, ids)
     if (directory / HOSTS).exists():
         hosts.check(directory / HOSTS, {file.stem for file in files})
+    placed.sort(key=lambda each: each.entry.device == each.entry.gateway)  # the gateways themselves come last
     return Town(town, sites, files, placed)
 
 
@@ -120,7 +121,7 @@ def _gateway(file: Path, town: TownFile, sites: dict[str, Site], ids: dict[str, 
             ("prefix",), found, f"`prefix: {town.prefix}`, as town.yaml says; the collector hears no other"
         )
     _claim(gateway.gateway, document.at("gateway"), ids)
-    placed = []
+    placed = [_own(gateway, sites, document)]
     for bus_index, bus in enumerate(gateway.buses):
         for index, device in enumerate(bus.devices):
             at = ("buses", bus_index, "devices", index)
@@ -130,6 +131,25 @@ def _gateway(file: Path, town: TownFile, sites: dict[str, Site], ids: dict[str, 
             entry = _entry(device, gateway.gateway, sites[device.site], document, at)
             placed.append(Placed(entry, device.since, document.at(*at, "since" if device.since else "id")))
     return placed
+
+
+def _own(gateway: GatewayEntry, sites: dict[str, Site], document: strict_yaml.Document) -> Placed:
+    """Register the gateway itself: its condition is measured like anything else."""
+    if gateway.site is None:
+        raise document.error(("gateway",), "no site", "`site: <id>` beside it: where the gateway is mounted")
+    if gateway.site not in sites:
+        raise document.error(("site",), f"the site {gateway.site!r}", "a site of sites.yaml")
+    if gateway.since is not None and not registry_file.is_day(gateway.since):
+        raise document.error(("since",), *registry_file.not_a_day(gateway.since))
+    entry = RegistryEntry(
+        device=gateway.gateway,
+        gateway=gateway.gateway,
+        profile=GATEWAY_PROFILE,
+        site=gateway.site,
+        sector=sites[gateway.site].sector,
+        interval_s=gateway.interval_s or profiles.load(GATEWAY_PROFILE).interval_s,
+    )
+    return Placed(entry, gateway.since, document.at("since" if gateway.since else "gateway"))
 
 
 def _claim(name: str, at: Position, ids: dict[str, Position]) -> None:
@@ -156,7 +176,7 @@ def _entry(
         profile=device.profile,
         site=device.site,
         sector=site.sector,
-        interval_s=device.interval_s or profile.interval_s,
+        interval_s=expected_interval_s(device, profile),
         privacy=device.privacy,
     )
 

@@ -20,6 +20,7 @@ from edge.modbus.config import ModbusBusConfig
 from edge.modbus.register_map import RegisterProfile
 from edge.modbus.sunspec.profile import SunSpecProfile
 from gateway.config import GatewayFile
+from wire.profile import OwnProfile
 from wire.town import Site
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def gateway() -> dict[str, Any]:
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "gateway.json": gateway,
-    "profile.json": lambda: _schema("A profile of a device", RegisterProfile, SunSpecProfile),
+    "profile.json": lambda: _schema("A profile of a device", RegisterProfile, SunSpecProfile, OwnProfile),
     "town.json": lambda: _schema("A Messnetz town", TownFile),
     "sites.json": lambda: _schema("The sites of a Messnetz town", dict[str, Site]),
     "collector.json": lambda: _schema("A collector", CollectorFile),

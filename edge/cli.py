@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edge.interface import Measured
+    from edge.modbus.config import Line
     from edge.modbus.model import Compiled
-    from edge.modbus.transport import Line
     from wire.profile import Profile
     from wire.readings import Reading
 

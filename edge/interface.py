@@ -20,6 +20,21 @@ class ParkedError(TransientError):
     """The device is parked and was not asked: no news, and nothing to log."""
 
 
+class NoAnswerError(TransientError):
+    """The device did not answer: silent, gone, or on a line that cannot be opened."""
+
+
+class Traffic(NamedTuple):
+    """How often a device was asked since its bus was opened, and how often that failed.
+
+    An error is what never came back whole: no answer, or one that cannot be read. An exception that the device
+    answered with is none: the line carried it.
+    """
+
+    requests: int = 0
+    errors: int = 0
+
+
 class Measured(NamedTuple):
     """What a device said, and when it was asked for it."""
 
@@ -57,8 +72,20 @@ class Bus(Protocol):
     async def read(self, device: str) -> Measured:
         """Read all quantities of one device, now.
 
-        Raises: ParkedError where it was not asked; TransientError where it does not answer; PermanentError where it
-        refuses.
+        Raises: ParkedError where it was not asked; NoAnswerError where it does not answer; TransientError where it
+        cannot now; PermanentError where it refuses.
+        """
+
+    def traffic(self, device: str) -> Traffic:
+        """Return how often a device was asked, and how often in vain."""
+
+    def parked_s(self, device: str) -> float | None:
+        """Return the seconds until a parked device is asked again; None where it is not parked."""
+
+    def follow(self, plan: BusPlan) -> None:
+        """Go on with another plan of the same line (`BusPlan.is_same_line`), between two readings.
+
+        What is known of devices that did not change stays: whether they are parked, and what was learned of them.
         """
 
     async def close(self) -> None:
@@ -92,6 +119,15 @@ class BusPlan(Protocol):
     @property
     def place(self) -> Place:
         """Where it is."""
+
+    def cost_s(self, device: str) -> float:
+        """Estimate for how many seconds one reading of a device keeps the bus busy, when all is well."""
+
+    def faster(self, share: float) -> str:
+        """Say which setting would cut the bus's time to this share of what it is; empty where none would."""
+
+    def is_same_line(self, other: BusPlan) -> bool:
+        """Whether another plan reaches its devices in the same way, so that an open bus can go on with it."""
 
     def open(self) -> Bus:
         """Make the bus ready; the port itself is opened with the first reading."""

@@ -48,6 +48,12 @@ class Parking:
         state = self._states.get(device)
         return state is not None and state.failures >= FAILURES_TO_PARK
 
+    def probe_in_s(self, device: str) -> float | None:
+        """Return the seconds until a parked device is asked again; None where it is not parked."""
+        if not self.is_parked(device):
+            return None
+        return max(0.0, self._states[device].probe_at_s - self._clock())
+
     def failed(self, device: str, cost_s: float) -> None:
         """Note that a device did not answer, and how long the bus waited for it."""
         state = self._states.setdefault(device, _State())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import asdict, replace
@@ -10,87 +11,161 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from base.mqtt import Connection, Handlers, Will
-from gateway import clock, status
+from base.errors import MessnetzError, TransientError
+from base.systemd import Notifier
+from gateway import clock, reload, status
+from gateway.buses import Buses
 from gateway.clock import Clock
 from gateway.command_handlers import Handlers as CommandHandlers
 from gateway.commands import Commands
-from gateway.poller import Poller
+from gateway.condition import Condition, SpoolCondition, size_of
+from gateway.link import Link
+from gateway.machine import ROOT, Machine
 from gateway.sealer import Sealer, SpoolThread
-from gateway.sender import Sender
+from gateway.sender import LONGEST_WAIT_S, Sender
 from gateway.spool import Spool
 from gateway.uplink import Uplink
+from gateway.watchdog import Part, Watchdog
 from wire.status import Status, encode
-from wire.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any, Literal
+    from collections.abc import Iterator
+    from typing import Literal
 
     from gateway.config import GatewayConfig
+    from gateway.reload import Refused
     from wire.readings import Sample
 
 logger = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
 """How long a stopping agent waits for confirms; what is not confirmed by then is sent after the next start."""
+SAY_S = 10.0
+"""How often systemd is told how the agent is."""
+LONGEST_PAUSE_S = 60.0
+"""Of sealer and sender after a failure."""
+LONGEST_READ_S = 240.0
+"""A reading may take so long: the search of a SunSpec device is a hundred requests."""
 
 
 class Agent:
-    """One run of the agent on one configuration."""
+    """One run of the agent, on one configuration after the other."""
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, notifier: Notifier | None = None, root: Path = ROOT) -> None:
         self._config = config
-        self._file = config.file
-        self._topics = Topics(self._file.prefix)
-        self._clock = Clock(self._file.clock)
+        self._clock = Clock(config.file.clock)
         self._since_ms = clock.now_ms()
         self._version = version("messnetz")
         self._machine = status.machine()
+        self._root = root
+        self._notifier = notifier or Notifier()
+        self._refused: Refused | None = None
+        self._reloading = asyncio.Lock()
+        self._is_up = False
 
     async def run(self, stop: asyncio.Event) -> int:
         """Run until `stop` is set; then finish polls, seal, and wait a little for confirms.
 
         Returns: how many readings could not be sealed at the end, and are lost.
         """
-        file = self._file
-        self._loop = asyncio.get_running_loop()
+        file = self._config.file
         devices = [file.gateway, *(device.id for bus in self._config.buses for device in bus.devices)]
         self._spool = await SpoolThread.open(Path(file.spool.path), file.spool, devices)
         self._uplink = Uplink(window=file.uplink.window, timeout_s=file.uplink.confirm_timeout_s)
-        self._pollers = [Poller(plan, self._clock, self._deliver) for plan in self._config.buses]
-        by_device = {
-            device.id: poller
-            for plan, poller in zip(self._config.buses, self._pollers, strict=True)
-            for device in plan.devices
-        }
-        self._commands = Commands(self._config, CommandHandlers(by_device.get), self._clock, self._publish_reply)
-        self._mqtt = self._connection()
-        self._sender = Sender(self._spool, self._uplink, self._publish_batch)
+        self._link = Link(self, lambda: self._status("offline"))
+        self._sender = Sender(self._spool, self._uplink, self._link.publish_batch)
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
         self._sealer.started(devices)
+        self._buses = Buses(self._clock, self._deliver)
+        handlers = CommandHandlers(self._buses.poller, self.reload, self._resend)
+        self._commands = Commands(self._config, handlers, self._clock, self._link.publish_reply)
+        self._condition = self._own_condition()
         logger.info("gateway %s, stream %s: %d buses", file.gateway, self._spool.spool.stream, len(self._config.buses))
         try:
+            connection = self._link.prepare(file, self._commands.topic)
             async with status.serve(Path(file.socket), self._answer), asyncio.TaskGroup() as group:
-                self._mqtt.start()
-                sending = group.create_task(self._sender.run())
+                await self._link.switch(connection, file)
+                self._sending = group.create_task(self._sender.run())
                 await self._work(stop)
+                self._notifier.stopping()
                 await self._drain()
-                sending.cancel()
+                self._sending.cancel()
         finally:
             await self._sealer.seal()  # after a fault, too, what is pending goes to disk
-            await self._loop.run_in_executor(None, self._say_goodbye)
+            await self._link.stop()
             await self._spool.close()
+            self._notifier.close()
         if self._sealer.pending_readings:
             logger.error("%d readings could not be sealed and are lost", self._sealer.pending_readings)
         return self._sealer.pending_readings
 
+    async def reload(self) -> str:
+        """Take the file as it is now; where it is wrong, the configuration in force stays. Returns its hash.
+
+        Raises: ConfigError at the line that is wrong; TransientError while the agent starts or ends.
+        """
+        async with self._reloading:
+            if not self._is_up:
+                raise TransientError("the agent is starting or ending; it takes no new configuration now")
+            began_s = time.monotonic()
+            self._notifier.reloading()
+            try:
+                config = await asyncio.to_thread(reload.load, self._config)
+                before, now, topic = self._config.file, config.file, self._commands.topic
+                is_moved = (before.mqtt, before.prefix) != (now.mqtt, now.prefix)
+                self._commands.follow(config)
+                is_moved = is_moved or self._commands.topic != topic
+                connection = self._link.prepare(now, self._commands.topic) if is_moved else None
+            except MessnetzError as error:
+                self._commands.follow(self._config)
+                self._refused = reload.refused(self._config.path, error)
+                logger.error("not reloaded, the configuration in force stays: %s", error)  # noqa: TRY400 - a person's
+                raise
+            else:
+                self._config, self._refused = config, None
+                self._configure_condition()
+                await self._buses.apply(config)
+                if connection is not None:
+                    await self._link.switch(connection, now)
+                self._publish_status()
+                logger.info("configuration %s in force after %s", config.hash, reload.took(began_s))
+                return config.hash
+            finally:
+                self._notifier.ready()
+                self._say()
+
+    def connected(self) -> None:
+        """Begin to send: the broker has accepted us."""
+        self._publish_status()
+        self._sender.connected()
+
+    def disconnected(self) -> None:
+        """Wait for the next connection."""
+        self._sender.disconnected()
+
+    def confirmed(self, payload: bytes) -> None:
+        """Take the collector's word."""
+        self._sender.confirmed(payload)
+
+    def commanded(self, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - as Receiver has it
+        """Take a command, or what pretends to be one."""
+        self._commands.message(payload, retained)
+
     async def _work(self, stop: asyncio.Event) -> None:
-        tasks: list[Coroutine[Any, Any, None]] = [self._sealer.run(stop), self._watch_clock(stop)]
-        tasks += [self._commands.run(stop), *(poller.run(stop) for poller in self._pollers)]
+        watchdog = Watchdog(self._notifier, self._parts, lambda: self._spool.run(lambda _: None))
         async with asyncio.TaskGroup() as group:
-            for task in tasks:
-                group.create_task(task)
+            self._sealing = group.create_task(self._sealer.run(stop))
+            jobs = (self._condition.run, self._watch_clock, self._tell_systemd, self._commands.run)
+            for job in jobs:
+                group.create_task(job(stop))
+            await self._buses.apply(self._config)
+            self._is_up = True
+            self._notifier.ready()
+            group.create_task(watchdog.run(stop))
+            await stop.wait()
+            async with self._reloading:
+                self._is_up = False
+                await self._buses.stop()
 
     async def _drain(self) -> None:
         """Seal what is pending, wait for the confirms of what is in flight, mark them."""
@@ -102,57 +177,67 @@ class Agent:
             await asyncio.sleep(0.02)
         await self._sealer.seal()
 
+    def _deliver(self, sample: Sample) -> None:
+        self._sealer.add(self._commands.marked(sample), urgent=self._buses.is_urgent(sample.device))
+
+    def _own_condition(self) -> Condition:
+        file = self._config.file
+        machine = Machine(Path(file.spool.path).parent, self._root)
+        condition = Condition(file.gateway, machine, self._clock, self._spool_condition, self._deliver)
+        self._condition = condition
+        self._configure_condition()
+        return condition
+
+    def _configure_condition(self) -> None:
+        tls = self._config.file.mqtt.tls
+        self._condition.interval_s = self._config.condition_interval_s
+        self._condition.certificate = Path(tls.certificate) if tls else None
+
+    async def _spool_condition(self) -> SpoolCondition:
+        totals, oldest_ms = await self._spool.run(lambda spool: (spool.totals(), spool.oldest_waiting_ms()))
+        settled = self._uplink.settled()  # confirmed or rejected, and marked with the next seal
+        rejected = totals.rejected_batches + len(settled.rejected)
+        waiting = totals.sealed_batches - totals.confirmed_batches - len(settled.confirmed) - rejected
+        return SpoolCondition(waiting, oldest_ms if waiting else None, rejected, self._spool.spool.path)
+
     async def _watch_clock(self, stop: asyncio.Event) -> None:
         """Tell the broker when the clock is first believed."""
         while not stop.is_set() and not self._clock.is_synchronised():
             await clock.stopped_within(stop, clock.CHECK_S)
         self._publish_status()
 
-    def _connection(self) -> Connection:
-        gateway = self._file.gateway
+    async def _tell_systemd(self, stop: asyncio.Event) -> None:
+        while True:
+            self._say()
+            if await clock.stopped_within(stop, SAY_S):
+                return
 
-        def on_message(topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
-            if topic == self._commands.topic:
-                self._loop.call_soon_threadsafe(self._commands.message, payload, retained)
-            elif not retained:
-                self._loop.call_soon_threadsafe(self._sender.confirmed, payload)
+    def _say(self) -> None:
+        """Tell systemd in one line how the agent is."""
+        silent = [state.id for state in self._buses.devices.values() if state.reach.answers is False]
+        parts = [
+            self._state(),
+            "connected" if self._sender.is_connected else "not connected",
+            f"{len(self._buses.devices)} devices on {len(self._buses)} buses",
+            *([f"no answer from {', '.join(silent)}"] if silent else []),
+            *([f"reload refused: {self._refused.error}"] if self._refused else []),
+        ]
+        self._notifier.status("; ".join(parts))
 
-        def on_connected() -> None:
-            self._loop.call_soon_threadsafe(self._connected)
-
-        def on_disconnected(_reason: str) -> None:
-            self._loop.call_soon_threadsafe(self._sender.disconnected)
-
-        return Connection(
-            self._file.mqtt,
-            client_id=gateway,
-            handlers=Handlers(on_connected, on_disconnected, on_message),
-            subscriptions=[self._topics.of(gateway, "confirm"), *filter(None, [self._commands.topic])],
-            will=Will(self._topics.of(gateway, "status"), self._status("offline")),
-        )
-
-    def _connected(self) -> None:
-        self._publish_status()
-        self._sender.connected()
-
-    def _deliver(self, sample: Sample) -> None:
-        self._sealer.add(self._commands.marked(sample))
-
-    def _publish_reply(self, topic: str, payload: bytes) -> bool:
-        return self._mqtt.publish(topic, payload)
-
-    def _publish_batch(self, payload: bytes) -> bool:
-        return self._mqtt.publish(self._topics.of(self._file.gateway, "batch"), payload)
+    def _parts(self) -> Iterator[Part]:
+        """Return what must show signs of life, and until when."""
+        seal_s = self._config.file.spool.seal_interval_s + LONGEST_PAUSE_S
+        yield Part("the sealer", 0.0 if self._sealing.done() else self._sealer.turned_at_s + seal_s)
+        send_s = LONGEST_WAIT_S + LONGEST_PAUSE_S
+        yield Part("the sender", 0.0 if self._sending.done() else self._sender.turned_at_s + send_s)
+        for poller, has_ended in self._buses.pollers():
+            yield Part(f"bus {poller.plan.id}", 0.0 if has_ended else poller.waits_until_s + LONGEST_READ_S)
 
     def _publish_status(self) -> None:
-        self._mqtt.publish(self._topics.of(self._file.gateway, "status"), self._status(self._state()), retain=True)
+        self._link.publish_status(self._status(self._state()))
 
     def _state(self) -> Literal["online", "no_time"]:
         return "online" if self._clock.is_synchronised() else "no_time"
-
-    def _say_goodbye(self) -> None:
-        self._mqtt.publish(self._topics.of(self._file.gateway, "status"), self._status("offline"), retain=True)
-        self._mqtt.stop()
 
     def _status(self, state: Literal["online", "offline", "no_time"]) -> bytes:
         return encode(
@@ -166,22 +251,58 @@ class Agent:
             )
         )
 
-    async def _answer(self) -> dict[str, object]:
+    async def _answer(self, asked: status.Asked) -> dict[str, object]:
+        """Answer a command of the socket."""
+        match asked.command:
+            case "reload":
+                return {"gateway": self._config.file.gateway, "config": await self.reload()}
+            case "resend":
+                return {"gateway": self._config.file.gateway, "batches": await self._resend(asked.from_ms, asked.to_ms)}
+            case _:
+                return await self._describe(with_latest=asked.latest)
+
+    async def _resend(self, from_ms: int, to_ms: int) -> int:
+        await self._sealer.seal()  # what was confirmed since the last seal is marked by it, and can be put back
+        batches, readings = await self._spool.run(lambda spool: spool.resend(from_ms, to_ms))
+        logger.info("%d batches (%d readings) are sent again: from %d to %d ms", batches, readings, from_ms, to_ms)
+        self._sender.wake()
+        return batches
+
+    async def _describe(self, *, with_latest: bool) -> dict[str, object]:
         totals = await self._spool.run(Spool.totals)
+        condition = await self._spool_condition()
         unmarked = self._uplink.settled()  # confirmed, and marked with the next seal
         totals = replace(
             totals,
             confirmed_batches=totals.confirmed_batches + len(unmarked.confirmed),
             confirmed_readings=totals.confirmed_readings + self._uplink.unmarked_readings,
         )
+        now_ms = clock.now_ms()
         return {
-            "gateway": self._file.gateway,
+            "gateway": self._config.file.gateway,
             "running": True,
             "state": self._state(),
             "connected": self._sender.is_connected,
             "stream": self._spool.spool.stream,
+            "version": self._version,
+            "since_ms": self._since_ms,
+            "now_ms": now_ms,
+            "config": self._config.hash,
+            "refused": asdict(self._refused) if self._refused else None,
             "pending_readings": self._sealer.pending_readings,
             "dropped_readings": self._sealer.dropped_readings,
             "in_flight_batches": self._uplink.in_flight,
+            "window_batches": self._config.file.uplink.window,
+            "waiting_batches": condition.batches,
+            "waiting_s": 0.0 if condition.oldest_ms is None else (now_ms - condition.oldest_ms) / 1000,
+            "spool_bytes": await asyncio.to_thread(size_of, condition.path),
+            "broker": "{}:{}".format(*self._config.file.mqtt.endpoint()),
+            "buses": self._buses.status(with_latest=with_latest),
             **asdict(totals),
         }
+
+
+async def reload_quietly(agent: Agent) -> None:
+    """Reload for a signal: what is wrong is in the log and in the status, and nobody else asks."""
+    with contextlib.suppress(MessnetzError):
+        await agent.reload()

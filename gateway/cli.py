@@ -8,20 +8,24 @@ import logging
 import signal
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from base.errors import TransientError
 from base.messages import Text
 from base.mqtt import read_credentials
 from gateway import config as configs
+from gateway import show
 from gateway import status as statuses
+from gateway.bustime import percent
 from gateway.command_keys import read_keys
 from gateway.spool import read_totals
 
 if TYPE_CHECKING:
-    from gateway.config import GatewayConfig
+    from gateway.status import Place
 
 DEFAULT_FILE = Path("/etc/messnetz/gateway.yaml")
 
@@ -29,15 +33,27 @@ CHECKED = Text(
     de="{file}: in Ordnung ({gateway}: {buses} Busse, {devices} Geräte)",
     en="{file}: ok ({gateway}: {buses} buses, {devices} devices)",
 )
-CONNECTED = Text(de="verbunden", en="connected")
-NOT_CONNECTED = Text(de="nicht verbunden", en="not connected")
-REJECTED = Text(de=", {rejected_readings} abgelehnt", en=", {rejected_readings} rejected")
-STATUS = Text(
-    de="{gateway}: {state}, {connected}; {sealed_readings} Messwerte in {sealed_batches} Paketen versiegelt, "
-    "{confirmed_readings} bestätigt{rejected}; {pending_readings} noch nicht versiegelt",
-    en="{gateway}: {state}, {connected}; {sealed_readings} readings sealed in {sealed_batches} batches, "
-    "{confirmed_readings} confirmed{rejected}; {pending_readings} not sealed yet",
+SHARE = Text(
+    de="  Bus {bus}: {share} seiner Zeit für {devices} Geräte",
+    en="  bus {bus}: {share} of its time for {devices} devices",
 )
+TIGHT = Text(
+    de="  Warnung: Bus {bus} hat keine Reserve für Geräte, die spät oder gar nicht antworten ({sum}). Besser: {remedy}",
+    en="  warning: bus {bus} has nothing left for devices that answer late or not at all ({sum}). Better: {remedy}",
+)
+RELOADED = Text(de="{gateway}: Konfiguration {config} ist in Kraft", en="{gateway}: configuration {config} is in force")
+RESENT = Text(
+    de="{gateway}: {batches} Pakete mit Messwerten von {begin} bis {end} (UTC) werden noch einmal gesendet",
+    en="{gateway}: {batches} batches with readings from {begin} to {end} (UTC) are sent again",
+)
+RESENT_NONE = Text(
+    de="{gateway}: der Zwischenspeicher hat keine bestätigten Pakete von {begin} bis {end} (UTC)",
+    en="{gateway}: the spool has no settled batches from {begin} to {end} (UTC)",
+)
+RELOAD_TIMEOUT_S = 120.0
+"""A reading under way on a bus that changes is finished first."""
+RESEND_TIMEOUT_S = 60.0
+TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 _file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 
@@ -51,7 +67,7 @@ def gateway() -> None:
 @_file
 @click.option("--here", is_flag=True, help="Also load passwords, certificates and keys: for the gateway itself.")
 def check(file: Path, *, here: bool) -> None:
-    """Check a gateway's file; touches no device.
+    """Check a gateway's file, and whether its buses can keep up; touches no device.
 
     Example: messnetz gateway check gateways/town-hall-gw.yaml
     """
@@ -61,12 +77,16 @@ def check(file: Path, *, here: bool) -> None:
         read_keys(config.file.command_key)
     devices = sum(len(bus.devices) for bus in config.buses)
     click.echo(CHECKED.say(file=file, gateway=config.file.gateway, buses=len(config.buses), devices=devices))
+    for time_of in config.bus_times:
+        click.echo(SHARE.say(bus=time_of.bus, share=percent(time_of.share), devices=len(time_of.parts)))
+        if time_of.remedy:
+            click.echo(TIGHT.say(bus=time_of.bus, sum=time_of.sum_shown(), remedy=time_of.remedy), err=True)
 
 
 @gateway.command()
 @_file
 def run(file: Path) -> None:
-    """Run the agent until it is told to stop (SIGTERM, Ctrl-C).
+    """Run the agent until it is told to stop (SIGTERM, Ctrl-C); SIGHUP reloads its file.
 
     Example: messnetz gateway run /etc/messnetz/gateway.yaml
     """
@@ -79,9 +99,19 @@ async def _run(file: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # before anything else: a stop may come at once
         loop.add_signal_handler(number, stop.set)
-    from gateway.agent import Agent  # noqa: PLC0415 - `status` needs no MQTT
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is an agent to reload
+    from gateway.agent import Agent, reload_quietly  # noqa: PLC0415 - `status` needs no MQTT
 
-    return 1 if await Agent(configs.load(file)).run(stop) else 0
+    agent = Agent(configs.load(file))
+    reloads: set[asyncio.Task[None]] = set()
+
+    def on_hangup() -> None:
+        task = loop.create_task(reload_quietly(agent))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    return 1 if await agent.run(stop) else 0
 
 
 @gateway.command()
@@ -89,28 +119,85 @@ async def _run(file: Path) -> int:
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 @click.option("--every", "every_s", type=click.FloatRange(min=0.1), help="Again and again, every so many seconds.")
 def status(file: Path, *, as_json: bool, every_s: float | None) -> None:
-    """Show what the agent has sealed and what the collector has confirmed.
+    """Show how the agent, its buses and its devices are, and what is sealed and confirmed.
 
     Works on the spool alone where no agent runs.
 
     Example: messnetz gateway status --json
     """
-    config = configs.load(file)
+    place = statuses.place(file)
     while True:
-        answer = _ask(config)
-        click.echo(json.dumps(answer) if as_json else _sentence(answer))
+        answer = _ask(place)
+        click.echo(json.dumps(answer) if as_json else "\n".join(show.status(answer)))
         if every_s is None:
             return
         time.sleep(every_s)
 
 
-def _ask(config: GatewayConfig) -> dict[str, object]:
-    answer = statuses.ask(Path(config.file.socket))
+@gateway.command()
+@_file
+@click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=1.0, help="Seconds between two looks.")
+def watch(file: Path, *, every_s: float) -> None:
+    """Watch the agent at work: every device with its last values, until Ctrl-C.
+
+    Example: messnetz gateway watch
+    """
+    from gateway import watch as watching  # noqa: PLC0415 - for this command alone
+
+    place = statuses.place(file)
+    watching.run(lambda: _command(place, latest=True), every_s)
+
+
+@gateway.command()
+@_file
+def reload(file: Path) -> None:
+    """Let the running agent take its file as it is now; where it is wrong, the old one stays in force.
+
+    Example: messnetz gateway reload
+    """
+    place = statuses.place(file)
+    answer = _command(place, RELOAD_TIMEOUT_S, command="reload")
+    click.echo(RELOADED.say(gateway=answer["gateway"], config=answer["config"]))
+
+
+@gateway.command()
+@_file
+@click.option("--from", "begin", required=True, type=click.DateTime(TIME_FORMATS), help="First time of a reading, UTC.")
+@click.option("--to", "end", required=True, type=click.DateTime(TIME_FORMATS), help="Last time of a reading, UTC.")
+def resend(file: Path, *, begin: datetime, end: datetime) -> None:
+    """Send what the spool holds of a time once more: for a database that was restored from a backup.
+
+    What is sent twice is stored once.
+
+    Example: messnetz gateway resend --from 2026-11-01 --to 2026-11-02T06:00
+    """
+    if end < begin:
+        raise click.BadParameter(f"{end:%Y-%m-%dT%H:%M:%S} is before --from", param_hint="--to")
+    place = statuses.place(file)
+    from_ms, to_ms = (round(at.replace(tzinfo=UTC).timestamp() * 1000) for at in (begin, end))
+    answer = _command(place, RESEND_TIMEOUT_S, command="resend", from_ms=from_ms, to_ms=to_ms)
+    said = RESENT if answer["batches"] else RESENT_NONE
+    click.echo(said.say(gateway=answer["gateway"], batches=answer["batches"], begin=begin, end=end))
+
+
+def _command(place: Place, timeout_s: float = statuses.ASK_TIMEOUT_S, **asked: object) -> dict[str, object]:
+    """Ask the running agent.
+
+    Raises: TransientError where none runs or it cannot; ConfigError where it says that a file is wrong.
+    """
+    answer = statuses.ask(Path(place.socket), timeout_s, **asked)
+    if answer is None:
+        raise TransientError(f"{place.socket}: no agent runs; start it with `messnetz gateway run`")
+    return answer
+
+
+def _ask(place: Place) -> dict[str, object]:
+    answer = statuses.ask(Path(place.socket))
     if answer is not None:
         return answer
-    totals = read_totals(Path(config.file.spool.path))
+    totals = read_totals(Path(place.spool.path))
     return {
-        "gateway": config.file.gateway,
+        "gateway": place.gateway,
         "running": False,
         "state": "offline",
         "connected": False,
@@ -118,9 +205,3 @@ def _ask(config: GatewayConfig) -> dict[str, object]:
         "pending_readings": 0,
         **asdict(totals),
     }
-
-
-def _sentence(answer: dict[str, object]) -> str:
-    connected = CONNECTED if answer["connected"] else NOT_CONNECTED
-    rejected = REJECTED.say(**answer) if answer["rejected_readings"] else ""
-    return STATUS.say(**{**answer, "connected": connected.say(), "rejected": rejected})

@@ -10,7 +10,21 @@ from typing import Literal
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 CHECK_S = 1.0
 """How often to ask the kernel until it says yes."""
-_TIMEX_BYTES = 1024  # more than struct timex has on any architecture
+STA_NANO = 0x2000  # adjtimex(2): offsets are nanoseconds and not microseconds
+
+
+class _Timex(ctypes.Structure):
+    """struct timex as adjtimex(2) has it, up to what is read here; the rest is room."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 1024),
+    )
 
 
 def now_ms() -> int:
@@ -25,9 +39,21 @@ def wall_ms(monotonic_s: float) -> int:
 
 def kernel_state() -> int:
     """Ask the kernel for the state of its clock, 0 to 5 (adjtimex(2)); an unprivileged call that changes nothing."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    state: int = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return state
+    return _ask_kernel()[0]
+
+
+def _ask_kernel() -> tuple[int, _Timex]:
+    timex = _Timex()
+    state: int = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    return state, timex
+
+
+def kernel_offset_s() -> float | None:
+    """Return by how much the kernel is still to correct its clock, in seconds; None where it is not synchronised."""
+    state, timex = _ask_kernel()
+    if state in (-1, TIME_ERROR):
+        return None
+    return float(timex.offset * (1e-9 if timex.status & STA_NANO else 1e-6))
 
 
 def kernel_is_synchronised() -> bool:
@@ -39,6 +65,7 @@ class Clock:
     """Tells whether time may be stamped. Once synchronised, that holds for the boot."""
 
     def __init__(self, kind: Literal["kernel", "trusted"]) -> None:
+        self._kind = kind
         self._synchronised = kind == "trusted"
 
     def is_synchronised(self) -> bool:
@@ -46,6 +73,12 @@ class Clock:
         if not self._synchronised:
             self._synchronised = kernel_is_synchronised()
         return self._synchronised
+
+    def condition(self) -> dict[str, float | None]:
+        """Return what the kernel says of the clock now; nothing where it is not the one that is asked."""
+        if self._kind == "trusted":
+            return {}
+        return {"clock_synced": float(kernel_is_synchronised()), "clock_offset": kernel_offset_s()}
 
 
 async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:

@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import msgspec
 
 from base import strict_yaml
+from base.errors import ConfigError
 from base.mqtt import MqttConfig
 from edge.drivers import plan_bus
-from wire.ids import END, Id
+from gateway import bustime
+from wire import profile as profiles
+from wire.ids import END, Day, Id
 from wire.signing import PUBLIC_KEY_PATTERN
 from wire.topics import DEFAULT_PREFIX, Prefix
+from wire.town import GATEWAY_PROFILE, DeviceEntry
+from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edge.interface import BusPlan
+    from gateway.bustime import BusTime
+
+
+DEFAULT_SOCKET = "/run/messnetz/agent.sock"
 
 
 CommandKey: TypeAlias = Annotated[
@@ -62,13 +72,19 @@ class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     gateway: Id
     """Id of the gateway; also its MQTT user and client id."""
+    site: Id | None = None
+    """Where it is mounted; `messnetz town check` wants it, the agent alone does not need it."""
+    interval_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] | None = None
+    """Seconds between readings of its own condition; 60 unless set."""
+    since: Day | None = None
+    """First day (UTC) on which the gateway hangs there. Set it whenever its site changes."""
     prefix: Prefix = DEFAULT_PREFIX
     clock: Literal["kernel", "trusted"] = "kernel"
     """`kernel`: wait until the kernel says that the clock is synchronised; `trusted`: it always is."""
     mqtt: MqttConfig
     spool: SpoolConfig = SpoolConfig()
     uplink: UplinkConfig = UplinkConfig()
-    socket: str = "/run/messnetz/agent.sock"
+    socket: str = DEFAULT_SOCKET
     """Where `messnetz gateway status` asks."""
     command_key: CommandKey | list[CommandKey] = []
     """Whose commands the agent obeys: one key, or several while an old one is replaced. None: nobody's."""
@@ -79,10 +95,19 @@ class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class GatewayConfig:
     """A checked gateway file with its buses planned."""
 
+    path: Path
     file: GatewayFile
     buses: tuple[BusPlan, ...]
     hash: str
     """Of the file's bytes; tells which configuration is in force."""
+    devices: Mapping[str, DeviceEntry]
+    """By id: what concerns the agent and not the driver."""
+    bus_times: tuple[BusTime, ...]
+
+    @property
+    def condition_interval_s(self) -> float:
+        """Seconds between readings of the gateway's own condition."""
+        return self.file.interval_s or profiles.load(GATEWAY_PROFILE).interval_s
 
 
 def load(path: Path) -> GatewayConfig:
@@ -90,11 +115,50 @@ def load(path: Path) -> GatewayConfig:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = strict_yaml.load(path)
+    data = strict_yaml.read(path)
+    document = strict_yaml.parse(data, path)
     file = document.convert(GatewayFile)
     buses = tuple(plan_bus(document, ("buses", index)) for index in range(len(file.buses)))
     _check_unique(document, file.gateway, buses)
-    return GatewayConfig(file, buses, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+    devices = _devices(document, buses)
+    times = tuple(_bus_time(document, index, bus) for index, bus in enumerate(buses))
+    return GatewayConfig(path, file, buses, hash_of(data), devices, times)
+
+
+def hash_of(data: bytes) -> str:
+    """Return what tells one content of a gateway's file from another."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _devices(document: strict_yaml.Document, buses: tuple[BusPlan, ...]) -> dict[str, DeviceEntry]:
+    devices: dict[str, DeviceEntry] = {}
+    for index, bus in enumerate(buses):
+        for number in range(len(bus.devices)):
+            at = ("buses", index, "devices", number)
+            device = devices[bus.devices[number].id] = document.convert(DeviceEntry, at)
+            _check_dead_band(document, at, device)
+    return devices
+
+
+def _check_dead_band(document: strict_yaml.Document, at: strict_yaml.Path_, device: DeviceEntry) -> None:
+    measured = list(dict.fromkeys(name.partition("/")[0] for name in profiles.load(device.profile).readings))
+    fitting = [name for name in measured if quantities()[name].kind in ("gauge", "counter")]
+    for quantity in device.dead_band:
+        if quantity in fitting:
+            continue
+        found = f"{quantity!r}, which {device.profile} does not measure"
+        if quantity in measured:
+            found = f"{quantity!r}, of which every value counts (a {quantities()[quantity].kind})"
+        expected = f"one of: {', '.join(fitting)}" if fitting else "no dead band"
+        raise ConfigError(document.key_at(*at, "dead_band", quantity), found, expected)
+
+
+def _bus_time(document: strict_yaml.Document, index: int, bus: BusPlan) -> BusTime:
+    time = bustime.of(bus)
+    if time.share > bustime.MOST:
+        found = f"{bustime.percent(time.share)} of the time of bus {bus.id!r} asked for ({time.sum_shown()})"
+        raise document.error(("buses", index, "id"), found, f"at most {bustime.percent(bustime.SAFE)}: {time.remedy}")
+    return time
 
 
 def _check_unique(document: strict_yaml.Document, gateway: str, buses: tuple[BusPlan, ...]) -> None:

@@ -37,6 +37,14 @@ class Schedule:
             for index, device in enumerate(devices)
         ]
 
+    def followed_by(self, devices: Sequence[PlannedDevice], monotonic_s: float, wall_s: float) -> Schedule:
+        """Return the schedule of a bus whose devices changed; those that did not, and their intervals, keep theirs."""
+        schedule = Schedule(devices, monotonic_s=monotonic_s, wall_s=wall_s)
+        before = {(entry.device, entry.interval_s): entry.due_s for entry in self._entries}
+        for entry in schedule._entries:
+            entry.due_s = before.get((entry.device, entry.interval_s), entry.due_s)
+        return schedule
+
     def next_due(self) -> tuple[float, str]:
         """Return when (monotonic, seconds) the next device is due, and which."""
         entry = min(self._entries, key=lambda entry: entry.due_s)

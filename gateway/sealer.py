@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import math
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+GATHER_S = 0.05
+"""How long an urgent sample waits for others, so that several share a commit."""
 MAX_PENDING_READINGS = 200_000
 """What is kept in memory while the disk refuses; then the oldest go, and the log says how many."""
 
@@ -92,17 +95,23 @@ class Sealer:
         self.dropped_readings = 0
         """How many readings were lost because the disk did not take them."""
         self._full = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
         self._backoff = Backoff("spool", logger)
         self._error: Exception | str = ""
         self.pending_readings = 0
+        self.turned_at_s = time.monotonic()
+        """When it last showed a sign of life, on the monotonic clock."""
 
     def started(self, devices: Iterable[str]) -> None:
         """Say which devices were not read since the last seal of the agent before; the first seal records it."""
         self._stopped = frozenset(devices)
 
-    def add(self, sample: Sample) -> None:
-        """Take a sample; it is on disk after the next seal. Where memory is full, the oldest go."""
+    def add(self, sample: Sample, *, urgent: bool = False) -> None:
+        """Take a sample; it is on disk after the next seal, an urgent one at once. Where memory is full, the oldest go.
+
+        Several urgent samples that come together share a seal.
+        """
         if not all(math.isfinite(reading.value) for reading in sample.readings):
             logger.error("device %s: a value that is no number; the sample is left out", sample.device)
             return
@@ -111,11 +120,14 @@ class Sealer:
         self._bound()
         if self.pending_readings >= self._config.seal_readings:
             self._full.set()
+        elif urgent:
+            self._gather()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Seal until told to stop; what is pending then is sealed by a last call of `seal`."""
         stopped = asyncio.ensure_future(stop.wait())
         while not stop.is_set():
+            self.turned_at_s = time.monotonic()
             full = asyncio.ensure_future(self._full.wait())
             await asyncio.wait(
                 {stopped, full}, timeout=self._config.seal_interval_s, return_when=asyncio.FIRST_COMPLETED
@@ -130,6 +142,9 @@ class Sealer:
             samples, self._pending = self._pending, deque()
             losses, self.losses = self.losses, {}
             self._full.clear()
+            if self._gathering is not None:
+                self._gathering.cancel()
+                self._gathering = None
             settled = self._uplink.settled()
             batches = list(_chunks(samples, self._config.seal_readings))
             gaps = [Gap(device, loss.since_ms, loss.until_ms, "disk", loss.readings) for device, loss in losses.items()]
@@ -159,6 +174,11 @@ class Sealer:
         if batches or gaps:
             self._on_sealed()
         return True
+
+    def _gather(self) -> None:
+        """Seal in a moment, with what comes until then."""
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._full.set)
 
     def _bound(self) -> None:
         """Keep what is in memory within its bound, whether the disk refuses or hangs."""

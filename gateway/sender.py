@@ -36,6 +36,8 @@ class Sender:
         self.is_connected = False
         self._news = 1  # counts what might have made something to send ...
         self._seen = 0  # ... and up to where the spool was then found empty
+        self.turned_at_s = time.monotonic()
+        """When it last showed a sign of life, on the monotonic clock."""
 
     @property
     def has_unsent(self) -> bool:
@@ -72,6 +74,7 @@ class Sender:
     async def run(self) -> None:
         """Send until cancelled. Whatever goes wrong is logged and tried again: nobody else would send."""
         while True:
+            self.turned_at_s = time.monotonic()
             self._wake.clear()
             try:
                 if self.is_connected:

@@ -211,6 +211,10 @@ class Spool:
 
         self._do(declare)
 
+    def oldest_waiting_ms(self) -> int | None:
+        """Return when the oldest waiting batch was sealed; None where none waits."""
+        return self._do(_oldest_waiting_ms)
+
     def gaps(self) -> list[Gap]:
         """Return all gaps ever recorded."""
         return self._do(gap_table.recorded)
@@ -467,6 +471,15 @@ def _settle(db: sqlite3.Connection, number: int, state: int, reason: str | None,
         " WHERE state = ? AND settled_at_ms = 0 AND number = ?",
         (state, now_ms, reason, WAITING, number),
     )
+
+
+def _oldest_waiting_ms(db: sqlite3.Connection) -> int | None:
+    row = db.execute(
+        "SELECT sealed_at_ms FROM place JOIN batch USING (number)"
+        " WHERE state = ? ORDER BY settled_at_ms, number LIMIT 1",
+        (WAITING,),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _shrink(db: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""What the agent says of itself: retained on MQTT, and to `messnetz gateway status` through a Unix socket."""
+"""What the agent says to those who ask on its machine: a Unix socket, one JSON object a line both ways."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import json
 import logging
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from base.errors import MessnetzError, TransientError
+import msgspec
+
+from base import strict_yaml
+from base.errors import ConfigError, MessnetzError, Position, TransientError
+from gateway.config import DEFAULT_SOCKET, SpoolConfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 5.0
 IDLE_S = 60.0
-MAX_REPLY_BYTES = 1 << 20
+MAX_REPLY_BYTES = 16 << 20
 
 
 def machine() -> str:
@@ -42,17 +46,37 @@ def _cpu_serial() -> str:
     return ""
 
 
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of who asks: a command, and what it needs."""
+
+    command: Literal["status", "reload", "resend"]
+    latest: bool = False
+    """With `status`: the last values of every device, too."""
+    from_ms: int = 0
+    """With `resend`: readings from then on (Unix time in ms) ..."""
+    to_ms: int = 0
+    """... until then."""
+
+    def __post_init__(self) -> None:
+        if self.from_ms > self.to_ms:
+            raise ValueError("from_ms is after to_ms")
+
+
+Answer: TypeAlias = "Callable[[Asked], Awaitable[dict[str, object]]]"
+_commands = msgspec.json.Decoder(Asked)
+
+
 @contextlib.asynccontextmanager
-async def serve(path: Path, answer: Callable[[], Awaitable[dict[str, object]]]) -> AsyncIterator[None]:
-    """Answer every line on a Unix socket with one JSON object, while the context lasts.
+async def serve(path: Path, answer: Answer) -> AsyncIterator[None]:
+    """Answer every line on a Unix socket, one JSON object for one, while the context lasts.
 
     Raises: TransientError where the socket cannot be made.
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await _line(reader):
-                writer.write(json.dumps(await _answered(answer)).encode() + b"\n")
+            while line := await _line(reader):
+                writer.write(json.dumps(await _answered(answer, line)).encode() + b"\n")
                 await writer.drain()
         except (OSError, ValueError, TimeoutError):
             pass  # the asker went away, sent no line, or forgot us
@@ -73,11 +97,19 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
         return await reader.readline()
 
 
-async def _answered(answer: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:
+async def _answered(answer: Answer, line: bytes) -> dict[str, object]:
     try:
-        return await answer()
+        return await answer(_commands.decode(line))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return {"error": f"no command: {error}"}
+    except ConfigError as error:
+        at = {"file": str(error.at.file), "line": error.at.line, "column": error.at.column}
+        return {"error": str(error), **at, "found": error.found, "expected": error.expected}
     except MessnetzError as error:  # a spool that is ill: just when somebody asks
         return {"error": str(error)}
+    except Exception as error:
+        logger.exception("answering %r", line[:200])
+        return {"error": f"internal error: {error}, please report"}
 
 
 def _listen(path: Path) -> socket.socket:
@@ -98,22 +130,53 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def ask(path: Path) -> dict[str, object] | None:
-    """Ask a running agent for its status; None where none runs.
+class _SpoolPlace(msgspec.Struct, frozen=True):
+    path: str = SpoolConfig().path
 
-    Raises: TransientError where one runs and does not answer.
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a gateway's agent is asked: of its file only what that takes, whatever else there is wrong with it."""
+
+    gateway: str = ""
+    socket: str = DEFAULT_SOCKET
+    spool: _SpoolPlace = _SpoolPlace()
+
+
+def place(file: Path) -> Place:
+    """Find an agent by its file; one that is broken must not hide an agent that runs well on the one before.
+
+    Raises: ConfigError where the file does not say where its agent is, and none runs at the usual place.
+    """
+    try:
+        return strict_yaml.load(file).convert(Place)
+    except ConfigError:
+        if not Path(DEFAULT_SOCKET).exists():
+            raise
+        return Place()
+
+
+def ask(path: Path, timeout_s: float = ASK_TIMEOUT_S, **asked: object) -> dict[str, object] | None:
+    """Ask a running agent, for its status unless for something else; None where none runs.
+
+    Raises: TransientError where one runs and does not answer, or says that it cannot; ConfigError where it says that
+    a file is wrong.
     """
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(ASK_TIMEOUT_S)
+            connection.settimeout(timeout_s)
             connection.connect(str(path))
-            connection.sendall(b"status\n")
+            connection.sendall(json.dumps({"command": "status", **asked}).encode() + b"\n")
             with connection.makefile("rb") as replies:
                 reply = json.loads(replies.readline(MAX_REPLY_BYTES))
     except (FileNotFoundError, ConnectionRefusedError):
         return None
+    except PermissionError as error:
+        raise TransientError(f"{path}: {error.strerror}; ask as root or as the agent's user") from error
     except (OSError, ValueError) as error:
         raise TransientError(f"{path}: the agent does not answer ({error})") from error
+    if "found" in reply:
+        at = Position(Path(reply["file"]), reply["line"], reply["column"])
+        raise ConfigError(at, reply["found"], reply["expected"])
     if "error" in reply:
         raise TransientError(str(reply["error"]))
     return dict(reply)

@@ -94,6 +94,7 @@ class TownFiles:
         }
         return {
             "gateway": gateway.id,
+            "site": gateway.site,
             "prefix": PREFIX,
             "clock": "trusted",
             "mqtt": dict(mqtt),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +22,6 @@ from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from wire.command import Action, Configure, Downlink
 
@@ -111,7 +111,7 @@ class Gateway:
             "spool": {"path": str(self._directory / "spool.sqlite")},
             "command_key": keys,
         }
-        return GatewayConfig(msgspec.convert(content, GatewayFile), (), "")
+        return GatewayConfig(Path("gw.yaml"), msgspec.convert(content, GatewayFile), (), "", {}, ())
 
     def _publish(self, topic: str, payload: bytes) -> bool:
         assert topic == f"messnetz/{GATEWAY}/reply"

@@ -22,6 +22,7 @@ buses:
     devices:
       - {id: school-main, profile: eastron/sdm630, site: school, unit: 1, privacy: public}
       - {id: school-gym, profile: janitza/b23, site: school, unit: 2, interval_s: 60, since: 2026-11-01}
+site: school
 """
 OTHER = """\
 gateway: plant-gw
@@ -32,6 +33,7 @@ buses:
     tcp: 192.0.2.11
     devices:
       - {id: plant-pump, profile: eastron/sdm630, site: plant, unit: 1}
+site: plant
 """
 
 

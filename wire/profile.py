@@ -99,6 +99,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     caveats: list[str] = []
 
 
+class OwnProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole profile of what no driver reads: the gateway itself."""
+
+    driver: Literal["none"]
+
+
 def names(root: Path = PROFILES) -> list[str]:
     """Names of all profiles, sorted."""
     return sorted(str(file.relative_to(root).with_suffix("")) for file in root.glob("*/*.yaml"))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from wire.ids import Day, Id
-from wire.profile import ProfileName
+from wire.profile import Profile, ProfileName
 from wire.topics import DEFAULT_PREFIX, Prefix
 
 Sector: TypeAlias = Literal["traffic", "buildings", "industry", "heat", "climate"]
@@ -25,6 +25,13 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     site: Id
     interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] | None = None
     """Seconds between samples; the profile's unless set."""
+    urgent: bool = False
+    """Seal and send its samples at once, where others wait for the next seal; each costs the SD card a write."""
+    dead_band: dict[str, Annotated[float, msgspec.Meta(gt=0)]] = {}
+    """Quantity -> change in its unit: a reading that changed less since the last recorded one is left out. Gauges and
+    counters of its profile."""
+    dead_band_max_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 900.0
+    """Record a reading within its dead band at least that often."""
     parameters: dict[str, float] = {}
     """What the profile leaves to the place: its `parameters` say which there are."""
     privacy: Literal["public", "internal"] = "internal"
@@ -32,6 +39,20 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     since: Day | None = None
     """First day (UTC) on which the device stands here. Set it, to tomorrow or later, whenever gateway, site or profile
     change; what was measured before keeps its place."""
+
+
+GATEWAY_PROFILE = "messnetz/gateway"
+"""What a gateway measures of itself."""
+
+
+def expected_interval_s(device: DeviceEntry, profile: Profile) -> float:
+    """Return how many seconds may pass between two samples of a device that is well.
+
+    Where each of its quantities has a dead band, a sample may be left out as a whole, up to `dead_band_max_s`.
+    """
+    interval_s = device.interval_s or profile.interval_s
+    has_bands = all(reading.partition("/")[0] in device.dead_band for reading in profile.readings)
+    return max(interval_s, device.dead_band_max_s) if has_bands else interval_s
 
 
 class BusEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,10 +64,16 @@ class BusEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One gateway's file, as far as the town is concerned."""
+    """One gateway's file, as far as the town is concerned.
+
+    A gateway is a device of its own, of the same name: its condition travels as readings.
+    """
 
     gateway: Id
     prefix: Prefix = DEFAULT_PREFIX
+    site: Id | None = None
+    interval_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] | None = None
+    since: Day | None = None
     buses: list[BusEntry] = []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -41,6 +41,9 @@ class SerialLine(NamedTuple):
 
     def __str__(self) -> str:
         return self.port
+
+
+Line: TypeAlias = Endpoint | SerialLine
 
 
 def parse_endpoint(text: str, *, is_rtu: bool = False) -> Endpoint | None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from base.errors import ConfigError
 from edge import parameters
 from edge.interface import Place
+from edge.modbus import budget
 from edge.modbus import profile as profiles
 from edge.modbus.config import ModbusBusConfig, SerialLine, SerialSettings, parse_endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from base.strict_yaml import Document, Path_
     from edge.interface import Bus, BusPlan
+    from edge.modbus.config import Line
     from edge.modbus.model import Compiled
-    from edge.modbus.transport import Line
+    from edge.modbus.profile import ModbusProfile
 
 LINES = ("tcp", "rtu_over_tcp", "serial")
 LAST_UNIT = 247
@@ -30,7 +34,14 @@ class ModbusTarget:
     id: str
     unit: int
     interval_s: float
-    model: Compiled
+    model: Compiled = field(compare=False)
+    profile: ModbusProfile = field(repr=False)
+    """What the model was compiled from, with `parameters`: two compiled models cannot be compared."""
+    parameters: Mapping[str, float]
+
+    def is_like(self, other: ModbusTarget | None) -> bool:
+        """Whether another one is the same device, read in the same way, if perhaps at other times."""
+        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,31 @@ class ModbusPlan:
         if isinstance(self.line, SerialLine):
             return Place("serial", os.path.normpath(self.line.port))
         return Place("rtu_over_tcp" if self.line.is_rtu else "tcp", str(self.line).lower())
+
+    def cost_s(self, device: str) -> float:
+        """Estimate for how many seconds one reading of a device keeps the line busy."""
+        return self._cost_s(self.line, device)
+
+    def faster(self, share: float) -> str:
+        """Name the lowest baud rate that would cut the line's time to this share of what it is."""
+        if not isinstance(self.line, SerialLine):
+            return ""
+        allowed = share * self._use(self.line)
+        for baud_rate in budget.BAUD_RATES:
+            if self._use(budget.at_baud_rate(self.line, baud_rate)) <= allowed:
+                return f"`baud_rate: {baud_rate}`, where all its devices can be set to it"
+        return ""
+
+    def _use(self, line: Line) -> float:
+        return sum(self._cost_s(line, device.id) / device.interval_s for device in self.devices)
+
+    def _cost_s(self, line: Line, device: str) -> float:
+        target = next(target for target in self.devices if target.id == device)
+        return budget.reading_s(line, target.model)
+
+    def is_same_line(self, other: BusPlan) -> bool:
+        """Whether another plan has the same line, set in the same way."""
+        return isinstance(other, ModbusPlan) and (self.line, self.timeout_s) == (other.line, other.timeout_s)
 
     def open(self) -> Bus:
         """Make the bus ready; the port is opened with the first reading."""
@@ -99,7 +135,7 @@ class ModbusDriver:
             interval_s = device.interval_s or profile.interval_s
             if config.serial is not None:
                 _check_settings(document, at, config, targets[0] if targets else None, model.half.settings)
-            targets.append(ModbusTarget(device.id, device.unit, interval_s, model))
+            targets.append(ModbusTarget(device.id, device.unit, interval_s, model, profile, values))
         return targets
 
     @staticmethod

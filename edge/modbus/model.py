@@ -144,6 +144,9 @@ class Compiled(Protocol):
         Raises: SearchError where the device is not what the profile says.
         """
 
+    def expected(self) -> list[Model]:
+        """Return the models that the device may turn out to have, for estimates at the desk; one at least."""
+
 
 def templates(names: Iterable[str]) -> dict[str, Reading]:
     """Return readings without values, by their names."""

@@ -147,6 +147,10 @@ class RegisterMap:
         yield from ()
         return self.model
 
+    def expected(self) -> list[Model]:
+        """Return the model."""
+        return [self.model]
+
 
 def _check_name(
     document: Document, at: Path_, profile: RegisterProfile, elsewhere: Mapping[str, object], name: str

@@ -208,6 +208,11 @@ class Request:
         return f"registers {self.address} to {self.end - 1}"
 
 
+def octets_of(function_code: int, count: int) -> int:
+    """Return how many bytes of values a reply carries: words, or eight bits a byte for codes 1 and 2."""
+    return (count + 7) // 8 if function_code in (1, 2) else 2 * count
+
+
 @lru_cache(4096)
 def _keys(function_code: int, first: int, end: int) -> tuple[tuple[int, int], ...]:
     return tuple((function_code, address) for address in range(first, end))

@@ -17,14 +17,15 @@ import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from base.errors import PermanentError, TransientError
-from edge.modbus.config import Endpoint, SerialLine
+from edge.interface import NoAnswerError, Traffic
+from edge.modbus.budget import silence_s
+from edge.modbus.config import Endpoint, Line
 from edge.modbus.diagnosis import why_closed
-from edge.modbus.registers import Request
+from edge.modbus.registers import Request, octets_of
 from edge.modbus.tcp import TcpConnection
 
 if TYPE_CHECKING:
     from edge.modbus.rtu import RtuConnection
-Line: TypeAlias = Endpoint | SerialLine
 _Connection: TypeAlias = "TcpConnection | RtuConnection"
 
 
@@ -32,10 +33,6 @@ QUIET_AFTER_TIMEOUT_S = 0.3
 """A line is left alone that long after a time-out: what is a little late falls into the void."""
 OWED_FOR_S = 60.0
 """Nobody answers later than that."""
-BITS_PER_CHARACTER = 11
-SILENT_CHARACTERS = 3.5
-LEAST_SILENCE_S = 0.00175
-"""Modbus over serial line V1.02, 2.5.1.1: 3.5 characters, above 19200 baud 1.750 ms."""
 
 _EXCEPTIONS = {
     1: "illegal function",
@@ -50,10 +47,6 @@ _EXCEPTIONS = {
 }
 _PASSING = {4, 5, 6, 10}
 NO_ANSWER_BEHIND_GATEWAY = 11
-
-
-class NoAnswerError(TransientError):
-    """The device did not answer: silent, gone, or on a line that cannot be opened."""
 
 
 class RefusedError(PermanentError):
@@ -84,8 +77,9 @@ class Transport:
         self.asked_at_s = 0.0
         """When the last request was put on the line, on the monotonic clock."""
         self._debts: dict[int, _Debt] = {}
+        self._traffic: dict[int, Traffic] = {}
         self._has_numbers = isinstance(line, Endpoint) and not line.is_rtu
-        self._silence_s = _silence_s(line)
+        self._silence_s = 0.0 if isinstance(line, Endpoint) else silence_s(line.settings)
 
     async def read(self, unit: int, request: Request, turnaround_s: float = 0.0) -> list[int]:
         """Read registers by function codes 3 and 4 (words) or bits by 1 and 2 (0 and 1).
@@ -98,6 +92,10 @@ class Transport:
         if unit in self._debts:
             await self._settle(unit, request, turnaround_s)
         return await self._exchange(unit, request, turnaround_s)
+
+    def traffic(self, unit: int) -> Traffic:
+        """Return how many requests went to a unit, and how many came to nothing."""
+        return self._traffic.get(unit, Traffic())
 
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
@@ -114,12 +112,21 @@ class Transport:
             del self._debts[unit]
             return
         taken = debt.sizes | {_size(request)}
-        count = next(count for count in range(1, 126) if _size_of(request.function_code, count) not in taken)
+        count = next(count for count in range(1, 126) if octets_of(request.function_code, count) not in taken)
         with contextlib.suppress(RefusedError):  # an exception is an answer too
             await self._exchange(unit, Request(request.function_code, request.address, count), turnaround_s)
         self._debts.pop(unit, None)
 
     async def _exchange(self, unit: int, request: Request, turnaround_s: float) -> list[int]:
+        requests, errors = self.traffic(unit)
+        self._traffic[unit] = Traffic(requests + 1, errors)
+        try:
+            return await self._ask(unit, request, turnaround_s)
+        except NoAnswerError:
+            self._traffic[unit] = Traffic(requests + 1, errors + 1)
+            raise
+
+    async def _ask(self, unit: int, request: Request, turnaround_s: float) -> list[int]:
         client = await self._connected()
         wait_s = self._free_at_s - time.monotonic()
         if wait_s > 0:
@@ -187,19 +194,8 @@ class Transport:
             raise NoAnswerError(f"{self.line}: {error}") from error
 
 
-def _silence_s(line: Line) -> float:
-    if isinstance(line, Endpoint):
-        return 0.0
-    return max(LEAST_SILENCE_S, SILENT_CHARACTERS * BITS_PER_CHARACTER / line.settings.baud_rate)
-
-
-def _size_of(function_code: int, count: int) -> int:
-    """Return how many bytes of values a reply carries."""
-    return (count + 7) // 8 if function_code in (1, 2) else 2 * count
-
-
 def _size(request: Request) -> int:
-    return _size_of(request.function_code, request.count)
+    return octets_of(request.function_code, request.count)
 
 
 def _exception(pdu: bytes, request: Request) -> int | None:

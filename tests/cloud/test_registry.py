@@ -49,6 +49,8 @@ def test_the_registry_reads_back_what_was_written(tmp_path: Path) -> None:
         ("plant-pump", "industry", 10, "1970-01-01"),
         ("school-main", "buildings", 10, "1970-01-01"),
         ("school-gym", "buildings", 60, "2026-11-01"),
+        ("plant-gw", "industry", 60, "1970-01-01"),
+        ("school-gw", "buildings", 60, "1970-01-01"),
     ]
 
 
@@ -93,7 +95,7 @@ def test_a_fault_in_a_city_is_named_by_line_and_column(tmp_path: Path) -> None:
         ('"device": "school-gym"', '"x": 1, "device": "school-gym"', "7:2", "unknown key 'x'"),
         ('"device": "plant-pump"', '"device": "school-main"', "6:12", "'school-main' twice"),
         ('"format": 1', '"format": 2', "1:12", "2"),
-        ("]}", "]", "9:1", "broken YAML"),
+        ("]}", "]", "11:1", "broken YAML"),
     ],
 )
 def test_a_broken_registry_is_refused(old: str, new: str, at: str, found: str, tmp_path: Path) -> None:

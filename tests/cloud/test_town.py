@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import ConfigError
-from cloud import town
+from cloud import registry, town
+from cloud.routing import route
+from wire.readings import Reading, Sample
 
 import towns
 
@@ -36,6 +38,9 @@ BROKEN = [
     ("gateway", "mqtt:", "prefix: other\nmqtt:", "gateways/school-gw.yaml:2:9", "the prefix 'other'"),
     ("town", "name: M", "prefix: hagen\nname: M", "gateways/plant-gw.yaml:1:1", "no prefix, so 'messnetz'"),
     ("town", "name: M", "timezone: Europe/Berlim\nname: M", "town.yaml:1:11", "'Europe/Berlim'"),
+    ("gateway", "\nsite: school\n", "\n", "gateways/school-gw.yaml:1:10", "no site"),
+    ("gateway", "\nsite: school", "\nsite: scool", "gateways/school-gw.yaml:10:7", "the site 'scool'"),
+    ("gateway", "\nsite: school", "\nsince: soon\nsite: school", "gateways/school-gw.yaml:10:8", "'soon'"),
     ("town", "name: M", "timezone: Europe\nname: M", "town.yaml:1:11", "'Europe'"),
 ]
 
@@ -73,3 +78,50 @@ def test_a_machine_without_time_zones_judges_none(tmp_path: Path, monkeypatch: p
     """A slim container is no reason to refuse a town."""
     monkeypatch.setattr(zoneinfo, "available_timezones", set)
     assert town.check(towns.make(tmp_path / "town")).file.timezone == "Europe/Berlin"
+
+
+def test_a_gateway_is_a_device_of_its_own(tmp_path: Path) -> None:
+    """Its condition goes to measurement `gateway`, under its own site; it is not counted among the devices."""
+    output = tmp_path / "registry.yaml"
+    directory = towns.make(tmp_path / "town", other=f"{towns.OTHER}interval_s: 30\n")
+    town.write_registry(directory, output)
+    known = registry.load(output)
+    sample = Sample(
+        "plant-gw", 1_795_345_200_000, (Reading("temp_cpu", 47.5, "Cel"), Reading("spool_depth", 3, "count"))
+    )
+    (point,) = route("plant-gw", 1, [sample], known)
+    assert point.series.measurement == "gateway"
+    assert dict(point.series.tags) == {
+        "device": "plant-gw",
+        "gateway": "plant-gw",
+        "sector": "industry",
+        "site": "plant",
+    }
+    assert point.fields == {"temp_cpu": 47.5, "spool_depth": 3}
+    intervals = {entry.device: entry.interval_s for entry in known.file.entries}
+    assert (intervals["plant-gw"], intervals["school-gw"]) == (30, 60)
+    (stranger, _) = route("school-gw", 1, [sample], known)
+    assert stranger.series.measurement == "unregistered"
+
+
+BANDS = [
+    ("dead_band: {temp_air: 1}", 60),
+    ("dead_band: {temp_air: 1, humidity: 2}", 900),
+    ("dead_band: {temp_air: 1, humidity: 2}, dead_band_max_s: 30", 60),
+    ("dead_band: {temp_air: 1, humidity: 2}, dead_band_max_s: 3600", 3600),
+]
+
+
+@pytest.mark.parametrize(("band", "interval_s"), BANDS)
+def test_the_registry_expects_a_device_as_rarely_as_its_dead_band_lets_it_be(
+    band: str, interval_s: float, tmp_path: Path
+) -> None:
+    """Only where every quantity may be left out; else a sample comes with each reading."""
+    device = f"{{id: plant-pump, profile: xy/xy-md02, site: plant, unit: 1, {band}}}"
+    other = towns.OTHER.replace("{id: plant-pump, profile: eastron/sdm630, site: plant, unit: 1}", device)
+    (pump,) = [
+        placed
+        for placed in town.check(towns.make(tmp_path / "town", other=other)).placed
+        if placed.entry.device == "plant-pump"
+    ]
+    assert pump.entry.interval_s == interval_s

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge.interface import NoAnswerError
 from edge.modbus import diagnosis
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings
 from edge.modbus.registers import Request
-from edge.modbus.transport import NoAnswerError, Transport
+from edge.modbus.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,11 +9,12 @@ from typing import cast
 import pytest
 
 from base import strict_yaml
+from edge.interface import NoAnswerError
 from edge.modbus import profile as profiles
 from edge.modbus.reader import DeviceReader
 from edge.modbus.register_map import RegisterProfile
 from edge.modbus.registers import Request
-from edge.modbus.transport import NoAnswerError, RefusedError, Transport
+from edge.modbus.transport import RefusedError, Transport
 
 PROFILE = """\
 profile: test/meter

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from rtu_line import Asked, Line, crc16, line, refusal, reply
 
 from base.errors import MessnetzError, TransientError
+from edge.interface import NoAnswerError
 from edge.modbus import transport as transports
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings
 from edge.modbus.registers import Request
-from edge.modbus.transport import NoAnswerError, RefusedError, Transport
+from edge.modbus.transport import RefusedError, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

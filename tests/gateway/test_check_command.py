@@ -247,14 +247,19 @@ def test_check_and_status_speak_german_where_asked_to(
     spool = f"spool: {{path: {tmp_path}/spool.sqlite}}\nsocket: {tmp_path}/agent.sock"
     file.write_text(GOOD.replace("spool: {seal_interval_s: 30}", spool))
     assert messnetz.run(["gateway", "check", str(file)]) == 0
-    assert capsys.readouterr().out == f"{file}: in Ordnung (town-hall-gw: 2 Busse, 2 Geräte)\n"
+    assert capsys.readouterr().out == (
+        f"{file}: in Ordnung (town-hall-gw: 2 Busse, 2 Geräte)\n"
+        "  Bus hall: 0.3 % seiner Zeit für 1 Geräte\n"
+        "  Bus cellar: 0.9 % seiner Zeit für 1 Geräte\n"
+    )
     assert messnetz.run(["gateway", "status", str(file)]) == 0
     assert capsys.readouterr().out == (
-        "town-hall-gw: offline, nicht verbunden; 0 Messwerte in 0 Paketen versiegelt, 0 bestätigt; "
-        "0 noch nicht versiegelt\n"
+        "Gateway           town-hall-gw, läuft nicht\n"
+        "Versiegelt        0 Messwerte in 0 Paketen, 0 bestätigt, 0 noch nicht versiegelt\n"
     )
     monkeypatch.setenv("MESSNETZ_LANGUAGE", "en")
     assert messnetz.run(["gateway", "status", str(file)]) == 0
     assert capsys.readouterr().out == (
-        "town-hall-gw: offline, not connected; 0 readings sealed in 0 batches, 0 confirmed; 0 not sealed yet\n"
+        "Gateway           town-hall-gw, not running\n"
+        "Sealed            0 readings in 0 batches, 0 confirmed, 0 not sealed yet\n"
     )

@@ -10,42 +10,30 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import PermanentError, TransientError
-from edge.interface import Measured, Place
+from edge.interface import Measured, NoAnswerError, Traffic
 from gateway import clock
 from gateway.clock import Clock
 from gateway.poller import Poller
+from gateway.schedule import Schedule
 from wire.readings import Reading
 
+from buses import BusDouble, Device
+
 if TYPE_CHECKING:
-    from edge.interface import Bus
+    from edge.interface import BusPlan
     from wire.readings import Sample
 
 VOLTAGE = (Reading("voltage", 230.0, "V"),)
 
 
-@dataclass(frozen=True)
-class Device:
-    """A device as the schedule sees it."""
-
-    id: str
-    interval_s: float = 0.1
-
-
 @dataclass
-class FakeBus:
+class FakeBus(BusDouble):
     """A bus on which some devices fail, each in its own way."""
 
     faults: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     is_closed: bool = False
-    id: str = "cellar"
     devices: tuple[Device, ...] = (Device("good"), Device("bad"))
-
-    place = Place("serial", "/dev/null")
-
-    def open(self) -> Bus:
-        """Open the bus."""
-        return self
 
     async def read(self, device: str) -> Measured:
         """Answer, or fail as told."""
@@ -53,6 +41,15 @@ class FakeBus:
         if device in self.faults:
             raise self.faults[device]
         return Measured(VOLTAGE, time.monotonic())
+
+    def traffic(self, device: str) -> Traffic:
+        """Every question counts; who fails, fails on the line."""
+        asked = self.asked.count(device)
+        return Traffic(asked, asked if device in self.faults else 0)
+
+    def follow(self, plan: BusPlan) -> None:
+        """Take the devices of another plan."""
+        self.devices = tuple(Device(device.id, device.interval_s) for device in plan.devices)
 
     async def close(self) -> None:
         """Close the bus."""
@@ -77,15 +74,15 @@ def _poll(bus: FakeBus, samples: int, trust: Clock | None = None) -> list[Sample
     return delivered
 
 
-FAULTS = [TransientError("no answer"), PermanentError("illegal data address"), ValueError("a fault of ours")]
+FAULTS = [TransientError("busy"), PermanentError("illegal data address"), ValueError("a fault of ours")]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 def test_a_failing_device_costs_the_others_nothing(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever goes wrong with one, the other is read every time; the fault is logged."""
     bus = FakeBus({"bad": fault})
-    delivered = _poll(bus, 5)
-    assert {sample.device for sample in delivered} == {"good"}
+    delivered = _poll(bus, 6)
+    assert {sample.device for sample in delivered if VOLTAGE[0] in sample.readings} == {"good"}
     assert bus.asked.count("bad") >= 4
     assert "bad" in caplog.text
     assert bus.is_closed
@@ -147,7 +144,7 @@ def test_a_device_without_a_value_makes_no_sample() -> None:
         return Measured(VOLTAGE if device == "good" else (), time.monotonic())
 
     bus.read = read  # type: ignore[method-assign] # this bus answers "bad" with nothing
-    assert {sample.device for sample in _poll(bus, 3)} == {"good"}
+    assert {sample.device for sample in _poll(bus, 3) if VOLTAGE[0] in sample.readings} == {"good"}
 
 
 def test_nothing_is_read_before_the_clock_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +159,51 @@ def test_the_kernel_answers() -> None:
     """The call itself works: asked by the same means, the kernel names one of its states (adjtimex(2): 0 to 5)."""
     assert 0 <= clock.kernel_state() <= clock.TIME_ERROR
     assert clock.kernel_is_synchronised() == (clock.kernel_state() != clock.TIME_ERROR)
+
+
+def test_a_device_that_does_not_answer_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two failures in a row, and not with each of those that follow."""
+    monkeypatch.setattr(clock, "wall_ms", lambda monotonic_s: round(monotonic_s * 1000))
+    bus = FakeBus({"bad": NoAnswerError("silent")})
+    delivered = _poll(bus, 8)
+    assert bus.asked.count("bad") > 3
+    said = [sample.readings for sample in delivered if sample.device == "bad"]
+    assert said == [(Reading("reachable", 0.0, "/"),)]
+
+
+def test_a_slow_device_shifts_the_others_by_no_more_than_its_own_time() -> None:
+    """Nobody's turn is lost: what is overdue comes next, and the slow one waits for its next tick."""
+    devices = tuple(Device(name, 1.0) for name in ("a", "slow", "b", "c"))
+    schedule, now_s, turns = Schedule(devices, monotonic_s=0.0, wall_s=0.0), 0.0, []
+    for _ in range(40):
+        due_s, device = schedule.next_due()
+        now_s = max(now_s, due_s)
+        turns.append((device, now_s - due_s))
+        now_s += 0.7 if device == "slow" else 0.0
+        schedule.done(device, now_s)
+    assert max(late_s for _, late_s in turns) <= 0.7
+    assert {device: sum(name == device for name, _ in turns) for device, _ in turns} == dict.fromkeys(
+        ("a", "slow", "b", "c"), 10
+    )
+
+
+def test_a_poller_that_hands_over_leaves_the_bus_open() -> None:
+    """And the next one goes on with it, in the same rhythm."""
+    bus = FakeBus(devices=(Device("good", 3600.0),))
+
+    async def play() -> tuple[Poller, Poller]:
+        stop = asyncio.Event()
+        former = Poller(bus, Clock("trusted"), lambda _: None)
+        task = asyncio.create_task(former.run(stop))
+        await asyncio.sleep(0)
+        former.hand_over()
+        stop.set()
+        await task
+        assert not bus.is_closed
+        return former, Poller(bus, Clock("trusted"), lambda _: None, former=former)
+
+    former, poller = asyncio.run(play())
+    assert poller.bus is bus
+    assert former.schedule is not None
+    assert poller.schedule is not None
+    assert poller.schedule.next_due() == former.schedule.next_due()

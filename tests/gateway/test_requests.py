@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from base.errors import PermanentError, TransientError
-from edge.interface import Measured, Place
+from edge.interface import Measured
 from gateway import requests
 from gateway.clock import Clock
 from gateway.poller import Poller
@@ -18,39 +18,25 @@ from gateway.requests import Requests
 from wire.command import Configure, Downlink
 from wire.readings import Reading
 
+from buses import BusDouble, Device
 from orders import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from edge.interface import Bus
     from wire.readings import Sample
 
 HOUR_S = 3600.0
 
 
-@dataclass(frozen=True)
-class Device:
-    """A device as the schedule sees it."""
-
-    id: str
-    interval_s: float = HOUR_S
-
-
 @dataclass
-class FakeBus:
+class FakeBus(BusDouble):
     """A bus that notes whether two ever read it at once."""
 
-    devices: tuple[Device, ...] = (Device("meter"),)
-    id: str = "cellar"
+    devices: tuple[Device, ...] = (Device("meter", HOUR_S),)
     at_once: int = 0
     most_at_once: int = 0
     asked: list[str] = field(default_factory=list)
-    place = Place("serial", "/dev/null")
-
-    def open(self) -> Bus:
-        """Open the bus."""
-        return self
 
     async def read(self, device: str) -> Measured:
         """Answer after a moment."""
@@ -62,9 +48,6 @@ class FakeBus:
         if device == "dead":
             raise TransientError("no answer")
         return Measured((Reading("voltage", 230.0, "V"),), time.monotonic())
-
-    async def close(self) -> None:
-        """Close the bus."""
 
 
 class TalkingBus(FakeBus):

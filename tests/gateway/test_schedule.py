@@ -65,3 +65,22 @@ def test_time_only_moves_on(intervals: list[float], monotonic_s: float, wall_s: 
         entry = next(entry for entry in schedule._entries if entry.device == device)
         assert entry.due_s > now_s - 1e-3
         assert entry.due_s <= now_s + by_id[device].interval_s + 1e-3
+
+
+def test_a_reload_keeps_the_rhythm_of_what_did_not_change() -> None:
+    """A device that comes, goes or gets another interval moves nobody else."""
+    before = Schedule([Device("a", 60), Device("b", 60), Device("c", 60)], monotonic_s=1000.0, wall_s=7.0)
+    due_s = {}
+    for _ in range(3):
+        at_s, device = before.next_due()
+        due_s[device] = at_s
+        before.done(device, at_s)
+    after = before.followed_by([Device("new", 60), Device("c", 30), Device("a", 60)], 1060.0, 67.0)
+    planned = {}
+    for _ in range(3):
+        at_s, device = after.next_due()
+        planned[device] = at_s
+        after.done(device, at_s + 1e6)
+    assert planned["a"] == due_s["a"] + 60
+    assert "b" not in planned
+    assert planned["c"] <= 1060 + 30

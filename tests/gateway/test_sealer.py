@@ -232,3 +232,29 @@ def test_many_readings_are_sealed_before_the_interval_ends() -> None:
 
     asyncio.run(play())
     assert len(disk.batches) == 1
+
+
+def test_an_urgent_sample_is_sealed_at_once_and_shares_its_commit() -> None:
+    """Whatever the interval; what else is pending goes with it."""
+    disk = Disk()
+
+    async def play() -> None:
+        sealed, stop = asyncio.Event(), asyncio.Event()
+        uplink = Uplink(window=4, timeout_s=10)
+        sealer = Sealer(cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), sealed.set)
+        task = asyncio.create_task(sealer.run(stop))
+        sealer.add(_sample(1))
+        await asyncio.sleep(2 * sealers.GATHER_S)
+        assert disk.batches == []
+        for at_ms in (2, 3, 4):
+            sealer.add(_sample(at_ms), urgent=True)
+        await sealed.wait()
+        assert [[sample.measured_at_ms for sample in batch] for batch in disk.batches] == [[1, 2, 3, 4]]
+        sealed.clear()
+        sealer.add(_sample(5), urgent=True)
+        await sealed.wait()
+        stop.set()
+        await task
+
+    asyncio.run(asyncio.wait_for(play(), 20))
+    assert len(disk.batches) == 2

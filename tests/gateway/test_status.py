@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from base.errors import TransientError
+from base.errors import ConfigError, Position, TransientError
 from gateway import status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def _answer() -> dict[str, object]:
+async def _answer(_asked: status.Asked) -> dict[str, object]:
     return {"gateway": "gw", "sealed_readings": 7}
 
 
@@ -83,3 +84,80 @@ def test_a_place_where_no_socket_can_be_is_said(tmp_path: Path) -> None:
 def test_the_machine_has_a_name() -> None:
     """Two machines under one gateway id show by it."""
     assert status.machine()
+
+
+def _talk(tmp_path: Path, *lines: bytes) -> list[dict[str, object]]:
+    """Say lines to an agent that refuses and fails in every way; returns its answers."""
+    path = tmp_path / "agent.sock"
+
+    async def answer(asked: status.Asked) -> dict[str, object]:
+        if asked.command == "reload":
+            raise ConfigError(Position(tmp_path / "gw.yaml", 3, 7), "'x'", "a number")
+        if asked.command == "resend":
+            raise RuntimeError("a fault of ours")
+        return {"latest": asked.latest}
+
+    async def play() -> list[dict[str, object]]:
+        async with status.serve(path, answer):
+            reader, writer = await asyncio.open_unix_connection(path)
+            answers = []
+            for line in lines:
+                writer.write(line + b"\n")
+                answers.append(json.loads(await reader.readline()))
+            writer.close()
+            return answers
+
+    return asyncio.run(play())
+
+
+def test_it_speaks_one_json_object_a_line(tmp_path: Path) -> None:
+    """Both ways, as many as one likes on one connection."""
+    assert _talk(tmp_path, b'{"command":"status"}', b'{"command":"status","latest":true}') == [
+        {"latest": False},
+        {"latest": True},
+    ]
+
+
+def test_what_is_no_command_is_said(tmp_path: Path) -> None:
+    """And the connection stays."""
+    lines = [b"status", b"{}", b'{"command":"stop"}', b'{"command":"status","x":1}', b"\xff", b'{"command":"status"}']
+    *refused, taken = _talk(tmp_path, *lines)
+    assert all(str(answer["error"]).startswith("no command: ") for answer in refused)
+    assert taken == {"latest": False}
+
+
+def test_a_time_that_runs_backwards_is_no_command(tmp_path: Path) -> None:
+    """From before to."""
+    (answer,) = _talk(tmp_path, b'{"command":"resend","from_ms":2,"to_ms":1}')
+    assert "from_ms is after to_ms" in str(answer["error"])
+
+
+def test_a_fault_of_ours_is_an_answer_too(tmp_path: Path) -> None:
+    """Nobody waits for one that never comes."""
+    (answer,) = _talk(tmp_path, b'{"command":"resend","from_ms":1,"to_ms":2}')
+    assert answer == {"error": "internal error: a fault of ours, please report"}
+
+
+def test_a_wrong_file_arrives_as_what_it_is(tmp_path: Path) -> None:
+    """File, line and column, so that the command leaves with 2."""
+    path = tmp_path / "agent.sock"
+
+    async def answer(_asked: status.Asked) -> dict[str, object]:
+        raise ConfigError(Position(tmp_path / "gw.yaml", 3, 7), "'x'", "a number")
+
+    async def play() -> None:
+        async with status.serve(path, answer):
+            with pytest.raises(ConfigError, match=r"gw\.yaml:3:7: found 'x'; expected a number"):
+                await asyncio.to_thread(status.ask, path, command="reload")
+
+    asyncio.run(play())
+
+
+def test_an_agent_is_found_by_a_file_that_is_wrong_elsewhere(tmp_path: Path) -> None:
+    """It may run well on the one before; only a file that cannot be read hides it."""
+    file = tmp_path / "gw.yaml"
+    file.write_text(f"gateway: gw\nsocket: {tmp_path}/agent.sock\nnonsense: 1\nbuses: []\n")
+    assert status.place(file).socket == f"{tmp_path}/agent.sock"
+    file.write_text("gateway: [")
+    with pytest.raises(ConfigError):
+        status.place(file)

@@ -140,7 +140,7 @@ def test_the_clocks_may_round_differently() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"device": "demo-gw"}, {"quantity": "reachable"}, {"channel": "L9"}, {"time_ms": BEGIN_MS - 3}],
+    [{"device": "c"}, {"quantity": "frequency"}, {"channel": "L9"}, {"time_ms": BEGIN_MS - 3}],
     ids=["another device", "another quantity", "another channel", "an earlier run"],
 )
 def test_what_is_not_simulated_here_is_ignored(changes: dict[str, str | int]) -> None:
@@ -148,6 +148,17 @@ def test_what_is_not_simulated_here_is_ignored(changes: dict[str, str | int]) ->
     other = msgspec.structs.replace(stored(POLLS[1], "active_power"), **changes)
     result = account(POLLS, [*all_stored(POLLS), other])
     assert (result.stored, result.is_clean) == (6, True)
+
+
+@pytest.mark.parametrize("changes", [{"device": "demo-gw", "quantity": "load"}, {"quantity": "reachable"}])
+def test_what_the_gateway_says_itself_is_counted_apart(changes: dict[str, str | int]) -> None:
+    """No meter made it; sealed, confirmed and stored it is, like any other."""
+    said = msgspec.structs.replace(stored(POLLS[1], "active_power"), **changes)
+    status = GatewayStatus(sealed_readings=7, confirmed_readings=7)
+    result = settle(WITNESS, POLLS, [*all_stored(POLLS), said], status)
+    assert (result.made, result.stored, result.own, result.is_clean) == (6, 6, 1, True)
+    lost = settle(WITNESS, POLLS, all_stored(POLLS), status)
+    assert (lost.own, lost.is_clean) == (0, False)
 
 
 def test_a_suspect_copy_is_a_duplicate() -> None:

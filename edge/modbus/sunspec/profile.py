@@ -12,7 +12,7 @@ from edge.modbus.model import Limits, Model, templates
 from edge.modbus.registers import Request
 from edge.modbus.sunspec import chain, points
 from edge.modbus.sunspec.check import check
-from edge.modbus.sunspec.definitions import definition
+from edge.modbus.sunspec.definitions import HEADER, definition
 from wire import profile as public
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 IDENTITY = {"manufacturer": "Mn", "model": "Md", "version": "Vr", "serial_number": "SN"}
 """Points of the common model."""
+USUAL_ADDRESS = 40070
+"""Where a model stands behind the marker and a common model of the usual length."""
 WHOLE_BLOCK = 124
 """A model's registers stand side by side, asked for or not: no gap within one is too large to read over."""
 
@@ -101,6 +103,12 @@ class SunSpecDevice:
         found = yield from chain.find(code, self.half.sunspec.models, self.instance)
         return self._model(found, code)
 
+    def expected(self) -> list[Model]:
+        """Return the models of the profile, as long as SunSpec defines them, behind a common model."""
+        code = self.half.function_code
+        blocks = (chain.Block(model, USUAL_ADDRESS, _length(model)) for model in self.half.sunspec.models)
+        return [self._model(chain.Found(block, None), code) for block in blocks]
+
     def _model(self, found: Found, code: int) -> Model:
         block = found.block
         known = definition(block.model)
@@ -116,6 +124,11 @@ class SunSpecDevice:
             landmarks={(code, block.address): block.model, (code, block.address + 1): block.length},
             lists_all=True,  # a model of three phases serves devices of one, too
         )
+
+
+def _length(model: int) -> int:
+    known = definition(model)
+    return 0 if known is None else max(map(known.end, known.points)) - HEADER
 
 
 def _identity(common: Block | None, code: int) -> dict[str, Request]:

@@ -1,0 +1,180 @@
+"""What the agent says of itself, for people: tables of a terminal's width, in German and English."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from base.messages import Text
+from gateway.bustime import percent
+from wire.vocabulary import quantities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Answer = dict[str, Any]
+
+LABELS = {
+    "gateway": Text(de="Gateway", en="Gateway"),
+    "config": Text(de="Konfiguration", en="Configuration"),
+    "connection": Text(de="Verbindung", en="Connection"),
+    "spool": Text(de="Zwischenspeicher", en="Spool"),
+    "window": Text(de="Unterwegs", en="In flight"),
+    "sealed": Text(de="Versiegelt", en="Sealed"),
+    "refused": Text(de="NICHT GELADEN", en="NOT RELOADED"),
+    "lost": Text(de="VERLOREN", en="LOST"),
+    "rejected": Text(de="Abgelehnt", en="Rejected"),
+}
+STATES = {
+    "online": Text(de="läuft", en="running"),
+    "no_time": Text(de="läuft, wartet auf die Uhrzeit", en="running, waits for the time"),
+    "offline": Text(de="läuft nicht", en="not running"),
+}
+CONNECTED = Text(de="verbunden mit {broker}", en="connected to {broker}")
+NOT_CONNECTED = Text(de="NICHT verbunden mit {broker}", en="NOT connected to {broker}")
+SINCE = Text(de="seit {age}, Version {version}", en="for {age}, version {version}")
+SPOOL = Text(
+    de="{waiting_batches} Pakete warten auf Bestätigung, das älteste seit {age}; {size}",
+    en="{waiting_batches} batches wait to be confirmed, the oldest for {age}; {size}",
+)
+SPOOL_EMPTY = Text(de="alles bestätigt; {size}", en="all confirmed; {size}")
+WINDOW = Text(
+    de="{in_flight_batches} von {window_batches} Paketen", en="{in_flight_batches} of {window_batches} batches"
+)
+SEALED = Text(
+    de="{sealed_readings} Messwerte in {sealed_batches} Paketen, {confirmed_readings} bestätigt, "
+    "{pending_readings} noch nicht versiegelt",
+    en="{sealed_readings} readings in {sealed_batches} batches, {confirmed_readings} confirmed, "
+    "{pending_readings} not sealed yet",
+)
+REJECTED = Text(
+    de="{rejected_readings} Messwerte, sie bleiben im Speicher",
+    en="{rejected_readings} readings; they stay in the spool",
+)
+LOST = Text(
+    de="{dropped_readings} Messwerte: der Datenträger nimmt nichts an",
+    en="{dropped_readings} readings: the disk takes nothing",
+)
+BUS = Text(de="Bus {id} ({place}), zu {share} ausgelastet", en="Bus {id} ({place}), {share} of its time used")
+HEADS = (
+    Text(de="Gerät", en="Device"),
+    Text(de="antwortet", en="answers"),
+    Text(de="gelesen vor", en="read"),
+    Text(de="alle", en="every"),
+    Text(de="Werte", en="values"),
+    Text(de="Fehler", en="errors"),
+    Text(de="nächster Versuch", en="next try"),
+)
+YES, NO, UNKNOWN = Text(de="ja", en="yes"), Text(de="NEIN", en="NO"), Text(de="?", en="?")
+AGO = Text(de="{age}", en="{age} ago")
+IN = Text(de="in {age}", en="in {age}")
+NEVER = Text(de="nie", en="never")
+
+
+class Column(NamedTuple):
+    """How wide a column of the table of devices is at least, and to which side it leans."""
+
+    width: int
+    side: str
+
+
+COLUMNS = (
+    Column(24, "<"),
+    Column(9, "<"),
+    Column(11, ">"),
+    Column(7, ">"),
+    Column(6, ">"),
+    Column(13, ">"),
+    Column(16, ">"),
+)
+
+
+def status(answer: Answer) -> list[str]:
+    """Show how a gateway, its buses and devices are."""
+    return [*head(answer), *(line for bus in answer.get("buses", ()) for line in bus_table(bus, answer["now_ms"]))]
+
+
+def head(answer: Answer) -> list[str]:
+    """Show how a gateway is, its buses left out."""
+    rows = [("gateway", _state(answer))]
+    if answer.get("refused"):
+        rows.append(("refused", answer["refused"]["error"]))
+    if answer["running"]:
+        connected = CONNECTED if answer["connected"] else NOT_CONNECTED
+        rows += [("config", answer["config"]), ("connection", connected.say(broker=answer["broker"]))]
+        spool = SPOOL if answer["waiting_batches"] else SPOOL_EMPTY
+        values = {**answer, "age": age(answer["waiting_s"]), "size": size(answer["spool_bytes"])}
+        rows += [("spool", spool.say(**values)), ("window", WINDOW.say(**answer))]
+    rows.append(("sealed", SEALED.say(**answer)))
+    if answer["rejected_readings"]:
+        rows.append(("rejected", REJECTED.say(**answer)))
+    if answer.get("dropped_readings"):
+        rows.append(("lost", LOST.say(**answer)))
+    return [f"{LABELS[name].say():<17} {text}" for name, text in rows]
+
+
+def bus_table(bus: Answer, now_ms: int) -> list[str]:
+    """Show one bus and its devices: a line each, why the last reading failed, and the last values where they are."""
+    lines = ["", BUS.say(id=bus["id"], place=bus["place"], share=percent(bus["share"])), _row(h.say() for h in HEADS)]
+    for device in bus["devices"]:
+        lines.append(_row(_device(device, now_ms)))
+        if device["error"]:
+            lines.append(f"    ! {device['error']}")
+        lines += latest(device, now_ms)
+    return lines
+
+
+def latest(device: Answer, now_ms: int) -> list[str]:
+    """Show the last values of a device: name, value, unit, age."""
+    lines = []
+    for value in device.get("latest", ()):
+        quantity, _, channel = value["name"].partition("/")
+        known = quantities().get(quantity)
+        label = known.label.say() if known else quantity
+        ago = age((now_ms - value["at_ms"]) / 1000)
+        lines.append(f"    {label} {channel}".ljust(44)[:44] + f" {value['value']:>14.10g} {value['unit']:<6} {ago:>8}")
+    return lines
+
+
+def age(seconds: float) -> str:
+    """Write a time that has passed, in its two greatest units at most."""
+    whole = max(0, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 2 * 3600:
+        return f"{whole // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("the last unit takes all")
+
+
+def _state(answer: Answer) -> str:
+    state = STATES[answer["state"]].say()
+    if not answer["running"]:
+        return f"{answer['gateway']}, {state}"
+    since = SINCE.say(age=age((answer["now_ms"] - answer["since_ms"]) / 1000), version=answer["version"])
+    return f"{answer['gateway']}, {state} {since}"
+
+
+def _device(device: Mapping[str, Any], now_ms: int) -> Iterator[str]:
+    yield device["id"]
+    yield {True: YES, False: NO, None: UNKNOWN}[device["reachable"]].say()
+    yield NEVER.say() if device["read_at_ms"] is None else AGO.say(age=age((now_ms - device["read_at_ms"]) / 1000))
+    yield f"{device['interval_s']:g} s"
+    yield str(device["values"])
+    yield f"{device['errors']}/{device['requests']}"
+    yield "" if device["parked_s"] is None else IN.say(age=age(device["parked_s"]))
+
+
+def _row(cells: Iterator[str]) -> str:
+    return "  ".join(
+        f"{cell:{column.side}{column.width}}" for cell, column in zip(cells, COLUMNS, strict=True)
+    ).rstrip()

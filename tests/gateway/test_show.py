@@ -1,0 +1,168 @@
+"""What a technician sees: the status as a table, the last values, live or in lines."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from gateway import show, watch
+
+NOW_MS = 1_795_345_200_000
+MAIN: dict[str, Any] = {
+    "id": "school-main",
+    "interval_s": 10.0,
+    "urgent": False,
+    "reachable": True,
+    "read_at_ms": NOW_MS - 3000,
+    "parked_s": None,
+    "requests": 1200,
+    "errors": 3,
+    "values": 16,
+    "error": "",
+    "latest": [
+        {"name": "voltage/L1", "value": 230.1, "unit": "V", "at_ms": NOW_MS - 3000},
+        {"name": "active_power", "value": -1234.5, "unit": "W", "at_ms": NOW_MS - 3000},
+    ],
+}
+GYM: dict[str, Any] = {
+    **MAIN,
+    "id": "school-gym",
+    "reachable": False,
+    "read_at_ms": None,
+    "parked_s": 75.2,
+    "values": 0,
+    "error": "/dev/ttyS0, unit 2: no answer in 1 s",
+    "latest": [],
+}
+ANSWER: dict[str, Any] = {
+    "gateway": "school-gw",
+    "running": True,
+    "state": "online",
+    "connected": False,
+    "broker": "broker.example:8883",
+    "version": "0.1.0",
+    "since_ms": NOW_MS - 3_700_000,
+    "now_ms": NOW_MS,
+    "config": "c0ffee",
+    "refused": None,
+    "pending_readings": 5,
+    "dropped_readings": 0,
+    "in_flight_batches": 2,
+    "window_batches": 16,
+    "waiting_batches": 40,
+    "waiting_s": 1300.0,
+    "spool_bytes": 1_234_567,
+    "sealed_batches": 100,
+    "sealed_readings": 5000,
+    "confirmed_batches": 60,
+    "confirmed_readings": 3000,
+    "rejected_batches": 0,
+    "rejected_readings": 0,
+    "buses": [{"id": "cellar", "place": "/dev/ttyS0", "share": 0.4567, "devices": [MAIN, GYM]}],
+}
+TABLE = """\
+Gateway           school-gw, running for 61 min, version 0.1.0
+Configuration     c0ffee
+Connection        NOT connected to broker.example:8883
+Spool             40 batches wait to be confirmed, the oldest for 21 min; 1.2 MB
+In flight         2 of 16 batches
+Sealed            5000 readings in 100 batches, 3000 confirmed, 5 not sealed yet
+
+Bus cellar (/dev/ttyS0), 46 % of its time used
+Device                    answers           read    every  values         errors          next try
+school-main               yes            3 s ago     10 s      16         3/1200
+    Voltage L1                                        230.1 V           3 s
+    Active power                                    -1234.5 W           3 s
+school-gym                NO               never     10 s       0         3/1200           in 75 s
+    ! /dev/ttyS0, unit 2: no answer in 1 s"""
+
+
+def test_the_table_is_what_a_technician_reads() -> None:
+    """Who answers, who does not and why, and what waits."""
+    assert "\n".join(show.status(ANSWER)) == TABLE
+
+
+def test_it_speaks_german(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels and sentences; what is wrong stays English."""
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    shown = "\n".join(show.status(ANSWER))
+    assert "Verbindung        NICHT verbunden mit broker.example:8883" in shown
+    assert "Spannung L1" in shown
+    assert "NEIN" in shown
+    assert "no answer in 1 s" in shown
+
+
+def test_a_refused_reload_comes_second_and_losses_are_loud() -> None:
+    """Nobody has to look for them."""
+    refused = {"at_ms": 1, "error": "gw.yaml:3:7: found 'x'; expected a number", "hash": "bad"}
+    lines = show.head({**ANSWER, "refused": refused, "dropped_readings": 7, "rejected_readings": 9})
+    assert lines[1] == "NOT RELOADED      gw.yaml:3:7: found 'x'; expected a number"
+    assert lines[-2:] == [
+        "Rejected          9 readings; they stay in the spool",
+        "LOST              7 readings: the disk takes nothing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-3, "0 s"),
+        (0.4, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h 0 min"),
+        (200_000, "2 d 7 h"),
+    ],
+)
+def test_an_age_has_the_units_of_its_size(seconds: float, shown: str) -> None:
+    """No 200000 s."""
+    assert show.age(seconds) == shown
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (5e12, "5000.0 GB")])
+def test_bytes_have_the_units_of_their_size(count: float, shown: str) -> None:
+    """As disks count them."""
+    assert show.size(count) == shown
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_in_a_pipe_the_rounds_follow_each_other_plainly() -> None:
+    """No control codes in a log."""
+    out = io.StringIO()
+    watch.run(lambda: ANSWER, 0, out, rounds=2)
+    assert out.getvalue() == f"{TABLE}\n\n" * 2
+
+
+def test_on_a_terminal_it_is_drawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut to its size, the cursor hidden, and given back at the end."""
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("LINES", "6")
+    out = Terminal()
+    watch.run(lambda: ANSWER, 0, out, rounds=2)
+    drawn = out.getvalue()
+    assert drawn.startswith(watch.HIDE_CURSOR + watch.CLEAR + watch.HOME)
+    assert drawn.endswith(watch.SHOW_CURSOR)
+    first = drawn.split(watch.HOME)[1].replace(watch.CLEAR_LINE, "").replace(watch.CLEAR_BELOW, "")
+    assert first.splitlines() == [*(line[:30] for line in TABLE.splitlines()[:5]), "... +9"]
+
+
+def test_the_cursor_comes_back_whatever_happens() -> None:
+    """An agent that ends leaves the terminal as it was."""
+    out = Terminal()
+
+    def gone() -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch.run(gone, 0, out)
+    assert out.getvalue().endswith(watch.SHOW_CURSOR)
