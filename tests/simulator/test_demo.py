@@ -93,8 +93,11 @@ def processes_of(directory: Path) -> dict[int, str]:
 def check_clean(account: dict[str, Any]) -> None:
     """Every reading that was made is stored once, as it was."""
     assert account["made"] > 0
+    assert account["own"] > 0
     assert account == {
-        **dict.fromkeys(("made", "sealed", "confirmed", "stored"), account["made"]),
+        **dict.fromkeys(("made", "stored"), account["made"]),
+        **dict.fromkeys(("sealed", "confirmed"), account["made"] + account["own"]),
+        "own": account["own"],
         **dict.fromkeys(("lost", "duplicates", "wrong", "wrong_time", "unregistered"), 0),
     }
 
