@@ -167,6 +167,7 @@ class Chain:
             truth=town.truth,
             interval_ms=town.INTERVAL_S * 1000,
             since_ms=self._since_ms,
+            gateway=GATEWAY,
         )
         return settle(witness, self.journal.polls, self.exported(), GatewayStatus())
 
