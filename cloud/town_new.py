@@ -159,7 +159,7 @@ def _gateway(site: _Site) -> str:
     example = site.example
     return (
         f"{_comment(texts.GATEWAY, gateway=site.gateway)}"
-        f"gateway: {site.gateway}\n"
+        f"gateway: {site.gateway}\nsite: {site.id}\n"
         "mqtt:\n"
         f"{_comment(texts.BROKER, 2)}"
         "  host: broker.town.example\n"

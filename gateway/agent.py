@@ -6,24 +6,23 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base.errors import MessnetzError, TransientError
 from base.systemd import Notifier
-from gateway import clock, reload, status
+from gateway import clock, description, reload, status
 from gateway.buses import Buses
 from gateway.clock import Clock
 from gateway.command_handlers import Handlers as CommandHandlers
 from gateway.commands import Commands
-from gateway.condition import Condition, SpoolCondition, size_of
+from gateway.condition import Condition
 from gateway.link import Link
 from gateway.machine import ROOT, Machine
 from gateway.sealer import Sealer, SpoolThread
 from gateway.sender import LONGEST_WAIT_S, Sender
-from gateway.spool import Spool
 from gateway.uplink import Uplink
 from gateway.watchdog import Part, Watchdog
 from wire.status import Status, encode
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
+    from gateway.condition import SpoolCondition
     from gateway.config import GatewayConfig
     from gateway.reload import Refused
     from wire.readings import Sample
@@ -194,11 +194,7 @@ class Agent:
         self._condition.certificate = Path(tls.certificate) if tls else None
 
     async def _spool_condition(self) -> SpoolCondition:
-        totals, oldest_ms = await self._spool.run(lambda spool: (spool.totals(), spool.oldest_waiting_ms()))
-        settled = self._uplink.settled()  # confirmed or rejected, and marked with the next seal
-        rejected = totals.rejected_batches + len(settled.rejected)
-        waiting = totals.sealed_batches - totals.confirmed_batches - len(settled.confirmed) - rejected
-        return SpoolCondition(waiting, oldest_ms if waiting else None, rejected, self._spool.spool.path)
+        return await description.spool_condition(self._spool, self._uplink)
 
     async def _watch_clock(self, stop: asyncio.Event) -> None:
         """Tell the broker when the clock is first believed."""
@@ -269,15 +265,6 @@ class Agent:
         return batches
 
     async def _describe(self, *, with_latest: bool) -> dict[str, object]:
-        totals = await self._spool.run(Spool.totals)
-        condition = await self._spool_condition()
-        unmarked = self._uplink.settled()  # confirmed, and marked with the next seal
-        totals = replace(
-            totals,
-            confirmed_batches=totals.confirmed_batches + len(unmarked.confirmed),
-            confirmed_readings=totals.confirmed_readings + self._uplink.unmarked_readings,
-        )
-        now_ms = clock.now_ms()
         return {
             "gateway": self._config.file.gateway,
             "running": True,
@@ -286,19 +273,16 @@ class Agent:
             "stream": self._spool.spool.stream,
             "version": self._version,
             "since_ms": self._since_ms,
-            "now_ms": now_ms,
+            "now_ms": clock.now_ms(),
             "config": self._config.hash,
             "refused": asdict(self._refused) if self._refused else None,
             "pending_readings": self._sealer.pending_readings,
             "dropped_readings": self._sealer.dropped_readings,
             "in_flight_batches": self._uplink.in_flight,
             "window_batches": self._config.file.uplink.window,
-            "waiting_batches": condition.batches,
-            "waiting_s": 0.0 if condition.oldest_ms is None else (now_ms - condition.oldest_ms) / 1000,
-            "spool_bytes": await asyncio.to_thread(size_of, condition.path),
             "broker": "{}:{}".format(*self._config.file.mqtt.endpoint()),
             "buses": self._buses.status(with_latest=with_latest),
-            **asdict(totals),
+            **(await description.spool(self._spool, self._uplink)),
         }
 
 

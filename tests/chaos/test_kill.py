@@ -90,7 +90,7 @@ def count(chain: Chain, *, deaths_of_the_agent: int) -> None:
     assert max(stored.values()) == 1
     account = chain.account()
     assert (account.duplicates, account.wrong, account.wrong_time) == (0, 0, 0)
-    assert account.stored == sealed.total()
+    assert account.stored + account.own == sealed.total()
     # What the agent held unsealed when it was killed is all that may be missing: one seal interval of polls.
     readings = max(len(model.addresses) for model in town.MODELS.values())
     assert account.lost <= deaths_of_the_agent * 2 * len(town.DEVICES) * readings

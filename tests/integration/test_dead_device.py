@@ -51,6 +51,8 @@ def test_a_silent_unit_leaves_its_bus_mates_their_rate() -> None:
             await Poller(plan_bus(document, ()), Clock("trusted"), samples.append).run(stop)
 
     asyncio.run(play())
-    polled = Counter(sample.device for sample in samples)
+    (dead,) = (sample.readings for sample in samples if sample.device == "dead")
+    assert [(reading.quantity, reading.value) for reading in dead] == [("reachable", 0)]
+    polled = Counter(sample.device for sample in samples if sample.device != "dead")
     assert set(polled) == {"a", "b", "c"}
     assert min(polled.values()) >= 0.95 * TICKS, polled

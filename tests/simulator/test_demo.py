@@ -93,7 +93,9 @@ def processes_of(directory: Path) -> dict[int, str]:
 def check_clean(account: dict[str, Any]) -> None:
     """Every reading that was made is stored once, as it was."""
     assert account["made"] > 0
-    assert account["stored"] == account["made"] <= account["sealed"] == account["confirmed"]
+    assert account["own"] > 0
+    assert account["stored"] == account["made"]
+    assert account["sealed"] == account["confirmed"] == account["made"] + account["own"]
     faults = ["lost", "declared", "unaccounted", "stored_and_declared", "duplicates", "wrong", "wrong_time"]
     faults += ["displaced", "unregistered"]
     assert {name: account[name] for name in faults} == dict.fromkeys(faults, 0)
