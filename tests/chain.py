@@ -23,6 +23,7 @@ from simulator.account import Account, GatewayStatus, Stored, settle
 from simulator.devices import Journal, now_ms
 from simulator.town_files import GATEWAY, TownFiles
 from wire import batch as wire_batch
+from wire.gaps import READINGS, UNTIL
 
 from servers import Server
 
@@ -167,9 +168,10 @@ class Chain:
 
 
 def _readings(payload: bytes) -> Iterator[Known]:
+    """Return what devices measured; a gap is no measurement and is stored in a measurement of its own."""
     header, packed = wire_batch.open_header(payload)
     for sample in wire_batch.open_pack(header, packed):
-        for reading in sample.readings:
+        for reading in (found for found in sample.readings if found.quantity not in (UNTIL, READINGS)):
             yield Known(
                 sample.device, reading.quantity, reading.channel, sample.measured_at_ms, reading.value, reading.flags
             )

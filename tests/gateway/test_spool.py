@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import PermanentError, TransientError
-from gateway.spool import EXPIRE_MS, SealedBatch, Settled, Spool, read_totals
+from gateway.spool import ALIVE_MS, EXPIRE_MS, Limits, SealedBatch, Settled, Spool, read_totals
 from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
+from wire.gaps import Gap, sample
 from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 from gateway.spool import Settled, Spool
+from wire.gaps import Gap, sample
 from wire.readings import Reading, Sample
 spool = Spool(Path(sys.argv[1]), keep_confirmed_ms=10**12)
 for index in range(100_000):
@@ -259,3 +261,61 @@ def test_what_a_seal_returned_survives_kill_9(path: Path) -> None:
     assert {batch.number for batch in batches} >= set(told)
     values = [sample.readings[0].value for batch in batches for sample in _samples_of(batch)]
     assert values == [float(index) for index in range(len(batches))]
+
+
+def test_what_is_put_back_keeps_stream_and_number_and_is_sent_again(path: Path) -> None:
+    """By the time of the collector's word or of the readings; what was put back waits, in the totals too."""
+    spool = _open(path)
+    spool.seal([_samples(), _samples()], Settled(), NOW_MS)
+    spool.mark(Settled(frozenset({1}), {2: "no"}), NOW_MS + WEEK_MS)
+    assert spool.resend(NOW_MS + 1000, NOW_MS + 2000) == (0, 0)
+    assert spool.resend(NOW_MS + WEEK_MS, NOW_MS + WEEK_MS) == (2, 6)
+    assert [(batch.stream, batch.number) for batch in spool.next_to_send(9)] == [(spool.stream, 1), (spool.stream, 2)]
+    totals = spool.totals()
+    assert (totals.waiting_batches, totals.confirmed_batches, totals.rejected_batches) == (2, 0, 0)
+    spool.close()
+
+
+def test_a_stop_is_declared_from_the_last_seal_and_never_backwards(path: Path) -> None:
+    """A new spool has nothing to declare, nor has a clock that went back; a gap is sealed once and stays."""
+    spool = _open(path)
+    spool.declare_stopped(["main"], NOW_MS)
+    assert spool.gaps() == []
+    spool.seal([_samples()], Settled(), NOW_MS)
+    spool.close()
+    spool = _open(path)
+    spool.declare_stopped(["main"], NOW_MS - 1)
+    assert spool.gaps() == []
+    spool.declare_stopped(["main"], NOW_MS + 5000)
+    spool.seal([_samples()], Settled(), NOW_MS + 6000)
+    assert spool.gaps() == [Gap("main", NOW_MS, NOW_MS + 5000, "stopped")]
+    carried = [_samples_of(batch) for batch in spool.next_to_send(9)][-1]
+    assert carried == [sample(spool.gaps()[0])]
+    spool.close()
+
+
+def test_eviction_spares_what_is_in_flight_until_last_and_gaps_for_ever(path: Path) -> None:
+    """Confirmed ones leave nothing behind, waiting ones a gap with its count; gap batches stay under any quota."""
+    spool = Spool(path, limits=Limits(quota_bytes=0, floor_bytes=0))
+    lost = Gap("solar", NOW_MS, NOW_MS + 1, "disk", 7)
+    spool.seal([_samples()], Settled(), NOW_MS, gaps=[lost], in_flight=[1])
+    spool.seal([], Settled(), NOW_MS)
+    assert spool.get(1) is None, "nothing else was left to go"
+    assert spool.gaps() == [lost, Gap("main", NOW_MS, NOW_MS + 2, "quota", 3)]
+    assert [batch.number for batch in spool.next_to_send(9)] == [2, 3]
+    spool.close()
+
+
+def test_an_idle_agent_writes_seldom_and_is_known_to_have_run(path: Path) -> None:
+    """Nothing to seal costs the disk nothing for ten minutes; then one small mark, so that no stop is overstated."""
+    spool = _open(path)
+    spool.seal([_samples()], Settled(), NOW_MS)
+    before = spool._db.total_changes
+    spool.seal([], Settled(), NOW_MS + ALIVE_MS - 1)
+    assert spool._db.total_changes == before
+    spool.seal([], Settled(), NOW_MS + ALIVE_MS)
+    spool.close()
+    spool = _open(path)
+    spool.declare_stopped(["main"], NOW_MS + ALIVE_MS + 1)
+    assert spool.gaps() == [Gap("main", NOW_MS + ALIVE_MS, NOW_MS + ALIVE_MS + 1, "stopped")]
+    spool.close()

@@ -167,7 +167,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Life]
     return begin
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
 def test_every_sealed_reading_is_delivered_kept_or_declared(live: Callable[..., Life], seed: int) -> None:
     """Sealing, settling, evicting, putting back, stopping and dying, in any order, lose nothing in silence."""
     life = live(seed)
@@ -233,7 +233,7 @@ DAMAGES = (
 )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
 def test_a_broken_file_costs_no_more_than_it_declares(
     live: Callable[..., Life], damage: Callable[[Path, random.Random], None], seed: int
