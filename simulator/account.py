@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CLOCK_SLACK_MS = 2
 """The agent takes the time of a sample just before its request, by the same clock; both round to 1 ms."""
+OF_DEVICES = frozenset({"reachable", "bus_requests", "bus_errors", "bus_error_rate"})
+"""What the gateway says of a device that it reads."""
 TIME_SLACK_MS = 1_000
 """How far a stored time may be off its poll: a bus may be busy for a moment."""
 EXCUSED = 8 | 16
@@ -138,7 +140,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_clean(self) -> bool:
         """Whether every reading that was made is stored once and as it was, and the gateways know that it is."""
-        arrived = 0 < self.made == self.stored and self.made <= self.sealed == self.confirmed
+        arrived = 0 < self.made == self.stored and self.made + self.own == self.sealed == self.confirmed
         return arrived and self.is_whole and not (self.lost or self.unregistered)
 
 
@@ -177,8 +179,8 @@ class Witness:
 
     def is_own(self, reading: Stored) -> bool:
         """Whether a stored reading is what a gateway of this run tells of itself or of a device's being there."""
-        is_told = reading.device in self.gateways or reading.device in self.quantities
-        return is_told and self._is_of_this_time(reading) and not self.concerns(reading)
+        is_of_device = reading.device in self.quantities and reading.name in OF_DEVICES
+        return (is_of_device or reading.device in self.gateways) and self._is_of_this_time(reading)
 
     def is_unregistered(self, reading: Stored) -> bool:
         """Whether an unregistered reading is one of this run's devices."""

@@ -45,7 +45,7 @@ def _known(directory: Path) -> tuple[Registry, Registry]:
     town.write_registry(files, file, today="2026-11-02")
     before = registry.load(file)
     gateway = files / "gateways" / "school-gw.yaml"
-    gateway.write_text(gateway.read_text() + NEW)
+    gateway.write_text(gateway.read_text().replace("    devices:\n", "    devices:\n" + NEW))
     town.write_registry(files, file, today="2026-11-20")
     return before, registry.load(file)
 

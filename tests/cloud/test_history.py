@@ -116,11 +116,14 @@ def test_a_move_without_a_day_of_its_own_is_refused(since: str, desk: Desk) -> N
 
 
 def test_a_site_that_changes_its_sector_moves_its_devices(desk: Desk) -> None:
-    """Their tags change, so each of them needs a day."""
+    """Their tags change, so each of them needs a day, the gateway too."""
     desk.edit("sector: industry", "sector: heat", "sites.yaml")
     with pytest.raises(ConfigError, match=r"plant-pump.*sector industry -> heat"):
         desk.build(FRIDAY)
     desk.edit("site: plant,", f"site: plant, since: {FRIDAY},", "gateways/plant-gw.yaml")
+    with pytest.raises(ConfigError, match=r"plant-gw.*sector industry -> heat"):
+        desk.build(FRIDAY)
+    desk.edit("gateway: plant-gw\n", f"gateway: plant-gw\nsince: {FRIDAY}\n", "gateways/plant-gw.yaml")
     assert [(e.sector, e.since) for e in desk.build(TUESDAY)["plant-pump"]] == [
         ("industry", "1970-01-01"),
         ("heat", FRIDAY),
@@ -156,13 +159,13 @@ def test_a_device_that_is_gone_keeps_its_entries(desk: Desk) -> None:
     """With an end, and with its site: late data still find them. It may come back."""
     (desk.town / "gateways" / "plant-gw.yaml").rename(desk.town / "plant-gw.off")
     desk.edit("plant: {name: Klärwerk, sector: industry}\n", "", "sites.yaml")
-    with pytest.raises(ConfigError, match="1 of 3 devices that the town no longer has; expected at most 5 %"):
+    with pytest.raises(ConfigError, match="2 of 5 devices that the town no longer has; expected at most 5 %"):
         desk.build(TUESDAY)
     (gone,) = desk.build(TUESDAY, force=True)["plant-pump"]
     assert (gone.since, gone.until) == ("1970-01-01", WEDNESDAY)
     assert desk.build(FRIDAY)["plant-pump"] == [gone]
     known = registry.load(desk.output)
-    assert (len(known), known.file.sites["plant"].name) == (2, "Klärwerk")
+    assert (len(known), known.file.sites["plant"].name) == (3, "Klärwerk")
     (desk.town / "plant-gw.off").rename(desk.town / "gateways" / "plant-gw.yaml")
     (desk.town / "sites.yaml").write_text(towns.SITES)
     back = desk.build(FRIDAY)["plant-pump"]
@@ -184,7 +187,7 @@ def test_the_command_refuses_with_2_and_is_told_otherwise(desk: Desk, capsys: py
     with pytest.raises(SystemExit) as left:
         messnetz.run(command)
     assert left.value.code == 2
-    assert "1 of 3 devices that the town no longer has" in capsys.readouterr().err
+    assert "2 of 5 devices that the town no longer has" in capsys.readouterr().err
     assert messnetz.run([*command, "--force"]) == 0
 
 

@@ -320,7 +320,8 @@ def test_what_gateways_tell_of_themselves_is_counted_apart() -> None:
     """Their own readings, and whether a device answers; registered or not, the simulation made none of them."""
     cpu = Stored("gateway", "demo-gw", "temp_cpu", "", BEGIN_MS + 5, 51.0, gateway="demo-gw")
     reachable = Stored("electricity", "a", "reachable", "", BEGIN_MS + 5, 1.0, gateway="demo-gw")
-    result = settle(WITNESS, POLLS, [*all_stored(POLLS), cpu, reachable], STATUS, [cpu])
+    status = GatewayStatus(sealed_readings=8, confirmed_readings=8)
+    result = settle(WITNESS, POLLS, [*all_stored(POLLS), cpu, reachable], status, [cpu])
     assert (result.own, result.stored, result.unregistered, result.is_clean) == (2, 6, 0, True)
 
 

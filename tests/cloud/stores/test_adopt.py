@@ -37,7 +37,7 @@ def registries(tmp_path: Path) -> tuple[Registry, Registry]:
     town.write_registry(directory, tmp_path / "registry.yaml", today="2026-11-02")
     before = registry.load(tmp_path / "registry.yaml")
     gateway = directory / "gateways" / "school-gw.yaml"
-    gateway.write_text(gateway.read_text() + NEW)
+    gateway.write_text(gateway.read_text().replace("    devices:\n", "    devices:\n" + NEW))
     town.write_registry(directory, tmp_path / "registry.yaml", today="2026-11-20")
     return before, registry.load(tmp_path / "registry.yaml")
 
@@ -261,7 +261,7 @@ def test_many_devices_are_found_in_their_places(
         for unit, name in enumerate(names, start=10)
     )
     gateway = directory / "gateways" / "school-gw.yaml"
-    gateway.write_text(gateway.read_text() + lines)
+    gateway.write_text(gateway.read_text().replace("    devices:\n", "    devices:\n" + lines))
     town.write_registry(directory, tmp_path / "registry.yaml", today="2026-11-20")
     after = registry.load(tmp_path / "registry.yaml")
     samples = [minute(0, name) for name in names]
