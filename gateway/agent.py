@@ -53,9 +53,13 @@ class Agent:
         file = self._file
         self._loop = asyncio.get_running_loop()
         self._spool = await SpoolThread.open(Path(file.spool.path), file.spool)
-        self._uplink = Uplink(window=file.uplink.window, timeout_s=file.uplink.confirm_timeout_s)
+        self._uplink = Uplink(
+            window=file.uplink.window,
+            timeout_s=file.uplink.confirm_timeout_s,
+            backlog_readings_per_s=file.uplink.backlog_readings_per_s,
+        )
         self._mqtt = self._connection()
-        self._sender = Sender(self._spool, self._uplink, self._publish_batch)
+        self._sender = Sender(self._spool, self._uplink, self._publish_batch, renew=self._mqtt.renew)
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
         logger.info("gateway %s, stream %s: %d buses", file.gateway, self._spool.spool.stream, len(self._config.buses))
         try:
