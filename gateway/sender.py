@@ -69,9 +69,14 @@ class Sender:
         self._connection = 0
         self._renew_at_s = math.inf
         self._reference = Reference()
-        self._news = 1  # counts what might have made something to send ...
-        self._fresh_seen = 0  # ... up to where the spool was then found to hold nothing fresh ...
+        self._wakes = 1
+        self._fresh_seen = 0  # the news up to which the spool was found to hold nothing fresh ...
         self._seen = 0  # ... and nothing at all
+
+    @property
+    def _news(self) -> int:
+        """Counts what might have made something to send."""
+        return self._wakes + self._uplink.returned
 
     @property
     def has_unsent(self) -> bool:
@@ -80,7 +85,7 @@ class Sender:
 
     def wake(self) -> None:
         """There may be something to send."""
-        self._news += 1
+        self._wakes += 1
         self._wake.set()
 
     def connected(self) -> None:
@@ -103,12 +108,10 @@ class Sender:
         except MessnetzError as error:
             self._nonsense.failed(error)
             return
-        was_silent = self._uplink.is_silent
         settled = self._uplink.confirm(confirm, self._now_s())
         for number, reason in settled.rejected.items():
             logger.error("batch %d is rejected: %s", number, reason)
         if settled:
-            self._news += was_silent  # what went in vain is to be found again
             self._wake.set()
         is_time = not confirm.batches and not confirm.rejected and confirm.stream == self._spool.spool.stream
         if is_time and self._on_time is not None:
@@ -197,8 +200,7 @@ class Sender:
             return True
         self._reference = result.reference
         for number in result.gone:
-            self._uplink.drop(number)
-            self._news += 1  # one that the disk has damaged is set aside by who finds it waiting
+            self._uplink.drop(number)  # one that the disk has damaged is set aside by who finds it waiting
         if result.is_end_of_fresh:
             self._fresh_seen = news
         return self._hand_over_all(result, order, news)

@@ -116,6 +116,8 @@ class Uplink:
         self._settled_at_s = -math.inf
         self.is_silent = False
         """Whether nobody may be there at all."""
+        self.returned = 0
+        """Counts what went back to the spool, to be found there again."""
         self._was_probed = False  # who had the slot that probes and backlog share
         self.probes = Probes(timeout_s, MAX_TIMEOUT_S, chance)
         self.pace = Pace(backlog_readings_per_s, chance)
@@ -230,7 +232,7 @@ class Uplink:
         number = batch.number
         before = self._flights.pop(number, None) or self.probes.pop(number) or self._put_back.pop(number, None)
         if lane is Lane.FRESH and len(self._flights) >= self._window and (tired := self._gives_way()):
-            self._put_away(tired, now_s)
+            self._displace(tired, now_s)
         sent = before or Sent(number, batch.stream, batch.readings, batch.sealed_at_ms)
         sent.lane, sent.connection, sent.is_due, sent.sent_at_s = lane, self._connection, False, now_s
         sent.due_s = now_s + self._timeout(0 if lane is Lane.PROBE else sent.growth)
@@ -242,12 +244,15 @@ class Uplink:
 
     def drop(self, number: int) -> None:
         """Forget a batch that the spool does not give any more."""
+        self.returned += 1
         self._flights.pop(number, None)
         self.probes.pop(number)
         self._put_back.pop(number, None)
 
     def forget(self) -> None:
         """Forget all that was sent, and every word that is not yet marked: it spoke of a database that is no more."""
+        self.returned += 1
+        self.is_silent = False
         self._flights.clear()
         self.probes.clear()
         self._put_back.clear()
@@ -261,12 +266,21 @@ class Uplink:
             ends += [probe.due_s for probe in self.probes]
         return min(ends, default=math.inf)
 
+    def _displace(self, flight: Sent, now_s: float) -> None:
+        if flight.lane is Lane.PROBE:  # it has had its turn
+            del self._flights[flight.number]
+            flight.unanswered += 1
+            self.probes.put(flight, now_s, pauses=flight.unanswered - TRIES)
+        else:
+            self._put_away(flight, now_s)
+
     def _put_away(self, flight: Sent, now_s: float) -> None:
         del self._flights[flight.number]
         flight.is_due, flight.growth = False, 0
         if flight.lane is Lane.PROBE:
             self.probes.put_first(flight, now_s)
             return
+        self.returned += 1
         self._put_back[flight.number] = flight
         if len(self._put_back) > MOST_REMEMBERED:
             del self._put_back[next(iter(self._put_back))]
@@ -303,12 +317,15 @@ class Uplink:
         if any(self._is_probe(number) for number in numbers):
             self.probes.lift_pauses(now_s)
         for number in numbers:
-            self.drop(number)
+            self._flights.pop(number, None)
+            self.probes.pop(number)
+            self._put_back.pop(number, None)
         self._confirmed |= confirmed
         self._rejected |= rejected
         self._settled_at_s = self.last_confirm_s = now_s
         if self.is_silent:
             self.is_silent = False
+            self.returned += 1
             for sent in self._put_back.values():  # what went in vain as fresh may still be so
                 sent.connection = -1
         self._count(confirmed_batches=len(confirmed), rejected_batches=len(rejected))
