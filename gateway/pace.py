@@ -47,5 +47,5 @@ class Pace:
             self._tokens -= readings
 
     def ready_s(self) -> float:
-        """When a batch may go."""
-        return self._at_s + max(0.0, 1.0 - self._tokens) / self._rate if self._rate else -math.inf
+        """When a batch may go; a millisecond late rather than a rounding error too early."""
+        return self._at_s + max(0.0, 1.0 - self._tokens) / self._rate + 0.001 if self._rate else -math.inf

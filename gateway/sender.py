@@ -181,7 +181,7 @@ class Sender:
         fresh = uplink.fresh_room() if self._fresh_seen != self._news else 0
         backlog = 0
         if self.has_unsent and (allowance := uplink.pace.allowance(now_s)) >= 1:
-            backlog = min(uplink.backlog_room(now_s), 1 + int(min(allowance / self._reference.readings, 1e6)))
+            backlog = min(uplink.backlog_room(now_s), max(1, int(min(allowance / self._reference.readings, 1e6))))
         return Order(
             fresh=min(fresh, MOST_READ_AT_ONCE),
             again=tuple(again[:MOST_READ_AT_ONCE]),
@@ -201,16 +201,17 @@ class Sender:
         self._reference = result.reference
         for number in result.gone:
             self._uplink.drop(number)  # one that the disk has damaged is set aside by who finds it waiting
-        if result.is_end_of_fresh:
-            self._fresh_seen = news
         return self._hand_over_all(result, order, news)
 
     def _hand_over_all(self, result: Result, order: Order, news: int) -> bool:
         uplink = self._uplink
         if not self._hand_over(result.fresh, Lane.FRESH, lambda _: uplink.fresh_room() > 0):
             return False
+        if result.is_end_of_fresh and all(uplink.is_known(batch.number) for batch in result.fresh):
+            self._fresh_seen = news
         if not self._hand_over(result.again, Lane.BACKLOG, uplink.is_overdue):
             return False
+
         def hand_over_probe() -> bool:
             return self._hand_over(result.probe, Lane.PROBE, lambda n: uplink.probe_to_send(self._now_s()) == n)
 
@@ -219,7 +220,9 @@ class Sender:
                 result.backlog, uplink.backlog_lane, lambda _: uplink.backlog_room(self._now_s()) > 0
             )
 
-        turns = (hand_over_backlog, hand_over_probe) if uplink.is_backlogs_turn else (hand_over_probe, hand_over_backlog)
+        turns = (
+            (hand_over_backlog, hand_over_probe) if uplink.is_backlogs_turn else (hand_over_probe, hand_over_backlog)
+        )
         if not all(turn() for turn in turns):
             return False
         if len(result.backlog) < order.backlog and all(uplink.is_known(batch.number) for batch in result.backlog):

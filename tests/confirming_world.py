@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from gateway.sender import Sender
 from gateway.spool import CONFIRMED, REJECTED, WAITING, Spool
@@ -43,8 +43,7 @@ def drive(task: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("it waits for something that the model does not have")
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """What names a batch."""
 
     stream: str

@@ -13,22 +13,23 @@ import pytest
 
 from gateway.spool import Spool
 
-from confirming_world import RESTART_S, TIMEOUT_S, World
+from confirming_world import TIMEOUT_S, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SCHEDULES = int(os.environ.get("MESSNETZ_SCHEDULES", "400"))
+SCHEDULES = int(os.environ.get("MESSNETZ_SCHEDULES", "320"))
 ONLY = os.environ.get("MESSNETZ_SEED")
 PARTS = 8
 STEPS = 80
 SEAL_S = 20.0
-FRESH_WITHIN_S = (1 + 2 + 4) * TIMEOUT_S + RESTART_S
-"""What three collisions with batches that kill the collector may cost."""
+FRESH_WITHIN_S = 12 * TIMEOUT_S
+"""Three collisions with batches that kill the collector, each with its time-out, and a turn in the probe slot."""
 PATIENCE_S = 3_000.0
-MOST_DEATHS = 25
-"""By one poisonous batch in the second half of the story; the pauses between its probes are 150 s and more."""
+LONG_S = 2_000.0
+MOST_DEATHS = 20
+"""By one poisonous batch in `LONG_S`: three tries, probes with growing pauses, then one in 150 s or more."""
 
 
 def _deal(world: World, queue: list[bytes], take: Callable[[bytes], None]) -> None:
@@ -129,17 +130,19 @@ def _story(directory: Path, seed: int) -> None:
         _recover(world)
         _all_goes_well(world, PATIENCE_S, until_done=True)
         assert not world.missing(), f"never stored: {world.missing()}"
-        _assert_nobody_is_held_up(world)
+        if seed % 16 < 2:
+            _assert_nobody_is_held_up(world)
     finally:
         world.close()
 
 
 def _assert_nobody_is_held_up(world: World) -> None:
     before, old = sum(collector.deaths for collector in world.collectors), set(world.sealed)
-    _all_goes_well(world, PATIENCE_S, until_done=False)
+    world.seal(poisonous=True)
+    _all_goes_well(world, LONG_S, until_done=False)
     deaths = sum(collector.deaths for collector in world.collectors) - before
     assert deaths <= MOST_DEATHS * len(world.poisonous), f"{deaths} collectors killed by {len(world.poisonous)} batches"
-    fresh = world.sealed.keys() - old
+    fresh = world.sealed.keys() - old - world.poisonous
     late = {k: s for k in fresh if (s := world.stored_at_s.get(k, world.now_s) - world.sealed[k]) > FRESH_WITHIN_S}
     assert not late, f"fresh batches that came late: {late}"
 
