@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SCHEDULES = int(os.environ.get("MESSNETZ_SCHEDULES", "320"))
+SCHEDULES = int(os.environ.get("MESSNETZ_SCHEDULES", "240"))
 ONLY = os.environ.get("MESSNETZ_SEED")
 PARTS = 8
 STEPS = 80
@@ -61,7 +61,8 @@ def _one_thing_happens(world: World) -> None:
         (2, world.evict),
         (2, lambda: setattr(world.store, "backup", dict(world.store.batches))),
         (1, world.restore),
-        (2, world.resend),
+        (1, world.resend),
+        (3, lambda: (world.restore(), world.resend())),
         (3, lambda: setattr(world, "is_refusing", not world.is_refusing)),
     ]
     chance.choices([act for _, act in rest], [weight for weight, _ in rest])[0]()
