@@ -55,17 +55,22 @@ def _one_thing_happens(world: World) -> None:
         (3, lambda: collector.die(world.now_s)),
         (4, world.forge),
         (4, world.mark),
-        (3, world.reconnect),
-        (2, world.sender.disconnected),
+        (8, world.reconnect),
+        (1, world.sender.disconnected),
         (2, world.kill_agent),
         (2, world.evict),
         (2, lambda: setattr(world.store, "backup", dict(world.store.batches))),
         (1, world.restore),
         (1, world.resend),
-        (3, lambda: (world.restore(), world.resend())),
+        (3, lambda: _restore_and_resend(world)),
         (3, lambda: setattr(world, "is_refusing", not world.is_refusing)),
     ]
     chance.choices([act for _, act in rest], [weight for weight, _ in rest])[0]()
+
+
+def _restore_and_resend(world: World) -> None:
+    world.restore()
+    world.resend()
 
 
 def _interrupt(world: World) -> None:
