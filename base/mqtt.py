@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import ssl
 import threading
 import time
@@ -135,6 +136,12 @@ class Handlers:
     """The reason; not called for `stop`."""
     message: Callable[[str, bytes, bool], None]
     """Topic, payload, and whether it was retained."""
+
+
+def _send_at_once(_client: paho.Client, _userdata: object, connection: paho.SocketLike) -> None:
+    """Set TCP_NODELAY: else a short message waits up to 40 ms for the other side's delayed acknowledgement."""
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _Owed:
@@ -351,6 +358,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        client.on_socket_open = _send_at_once
         return client
 
     def _on_connect(

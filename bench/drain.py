@@ -221,7 +221,7 @@ def drain_quickly(directory: Path, hours: float) -> Drained:
     """Drain to a collector that only confirms."""
     directory.mkdir()
     filled = fill(directory / "spool.sqlite", hours, is_distinct=False)
-    with Mosquitto(directory / "mosquitto") as broker:
+    with Mosquitto(directory / "mosquitto", settings=["set_tcp_nodelay true"]) as broker:
         command = [sys.executable, __file__, "--confirm-everything", str(broker.port)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as collector:
             try:
