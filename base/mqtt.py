@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import ssl
 import threading
 import time
@@ -44,6 +45,7 @@ ACKNOWLEDGE_TIMEOUT_S = 60.0
 """A broker that owes one for longer is as good as gone."""
 WATCH_INTERVAL_S = 5.0
 UNSUPPORTED_VERSION = (0x01, 0x84)  # CONNACK of MQTT 3.1.1, of MQTT 5
+NO_MATCHING_SUBSCRIBERS = 16  # PUBACK of MQTT 5
 
 
 Host: TypeAlias = Annotated[
@@ -136,6 +138,12 @@ class Handlers:
     """Topic, payload, and whether it was retained."""
 
 
+def _send_at_once(_client: paho.Client, _userdata: object, connection: paho.SocketLike) -> None:
+    """Set TCP_NODELAY: else a short message waits up to 40 ms for the other side's delayed acknowledgement."""
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class _Owed:
     """What the broker owes a PUBACK for, on one connection: message id -> when it was sent, and its state.
 
@@ -144,9 +152,23 @@ class _Owed:
 
     def __init__(self) -> None:
         self._sent: dict[int, tuple[float, paho.MQTTMessageInfo]] = {}
+        self._kept: set[int] = set()
 
     def add(self, info: paho.MQTTMessageInfo) -> None:
         self._sent[info.mid] = time.monotonic(), info
+
+    def add_kept(self, info: paho.MQTTMessageInfo) -> None:
+        """Add a message that the broker keeps for those who come later."""
+        if not info.is_published():
+            self._kept.add(info.mid)
+        self.add(info)
+
+    def is_read_at_once(self, mid: int) -> bool:
+        """Whether a message that is just being acknowledged was meant for somebody who is there."""
+        if mid in self._kept:
+            self._kept.discard(mid)
+            return False
+        return True
 
     def is_full(self) -> bool:
         if len(self._sent) >= MOST_UNACKNOWLEDGED:
@@ -197,6 +219,9 @@ class Connection:
         self._stopping = threading.Event()
         self._accepted = False
         self._reason = ""
+        self.unheard = 0
+        """Messages for which a broker of MQTT 5 said that nobody is subscribed to them."""
+        self._unheard = Backoff(f"messages of {client_id}", logger)
         self._network = threading.current_thread()  # paho's, once it has spoken
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
 
@@ -217,9 +242,13 @@ class Connection:
             self._thread.join(CONNECT_TIMEOUT_S + 5)
 
     def reconnect(self, reason: str) -> None:
-        """Give this connection up and begin again, for a reason that its owner has found."""
-        self._reason = reason
-        self._give_up()
+        """Hang up and connect anew, for a reason that the owner has; does nothing where no connection stands.
+
+        What the broker still holds for us, it forgets.
+        """
+        if self.is_connected:
+            self._reason = reason
+            self._give_up()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand a message to the broker, QoS 1, without waiting.
@@ -236,7 +265,10 @@ class Connection:
         info = client.publish(topic, payload, qos=1, retain=retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # the connection broke this very moment
             return False
-        owed.add(info)
+        if retain:
+            owed.add_kept(info)
+        else:
+            owed.add(info)
         return True
 
     def _run(self) -> None:
@@ -328,6 +360,8 @@ class Connection:
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_socket_open = _send_at_once
         return client
 
     def _on_connect(
@@ -387,6 +421,23 @@ class Connection:
         if self._accepted and not self._lost.is_set():  # else it is we who hang up, and the reason is known
             self._reason = f"connection lost: {reason}"
         self._give_up()
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        owed: _Owed,
+        mid: int,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        """Count what the broker took and gave to nobody. That is no failure here: who owns the data waits for more."""
+        if not owed.is_read_at_once(mid):
+            return
+        if reason.value == NO_MATCHING_SUBSCRIBERS:
+            self.unheard += 1
+            self._unheard.failed("the broker says that nobody is subscribed to them")
+        elif not reason.is_failure:
+            self._unheard.succeeded()
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401
         try:

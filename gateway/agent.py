@@ -71,9 +71,13 @@ class Agent:
         file = self._config.file
         devices = [file.gateway, *(device.id for bus in self._config.buses for device in bus.devices)]
         self._spool = await SpoolThread.open(Path(file.spool.path), file.spool, devices)
-        self._uplink = Uplink(window=file.uplink.window, timeout_s=file.uplink.confirm_timeout_s)
+        self._uplink = Uplink(
+            window=file.uplink.window,
+            timeout_s=file.uplink.confirm_timeout_s,
+            backlog_readings_per_s=file.uplink.backlog_readings_per_s,
+        )
         self._link = Link(self, lambda: self._status("offline"))
-        self._sender = Sender(self._spool, self._uplink, self._link.publish_batch)
+        self._sender = Sender(self._spool, self._uplink, self._link.publish_batch, renew=self._link.renew)
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
         self._sealer.started(devices)
         self._buses = Buses(self._clock, self._deliver)
@@ -259,7 +263,7 @@ class Agent:
 
     async def _resend(self, from_ms: int, to_ms: int) -> int:
         await self._sealer.seal()  # what was confirmed since the last seal is marked by it, and can be put back
-        batches, readings = await self._spool.run(lambda spool: spool.resend(from_ms, to_ms))
+        batches, readings = await self._sender.resend(lambda spool: spool.resend(from_ms, to_ms))
         logger.info("%d batches (%d readings) are sent again: from %d to %d ms", batches, readings, from_ms, to_ms)
         self._sender.wake()
         return batches

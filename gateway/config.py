@@ -65,6 +65,8 @@ class UplinkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Most batches sent and not yet confirmed."""
     confirm_timeout_s: Annotated[float, msgspec.Meta(ge=0.5, le=600)] = 15.0
     """Send a batch again after that time without a confirm; grows with every try."""
+    backlog_readings_per_s: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 2000.0
+    """How fast a backlog goes after an outage, beside fresh data; 0: as fast as the collector confirms."""
 
 
 class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -97,6 +97,11 @@ class Link:
         if self._connection is not None:
             self._connection.publish(self._topics.of(self._gateway, "status"), payload, retain=True)
 
+    def renew(self) -> None:
+        """Connect anew: what the broker still holds for us, it forgets."""
+        if self._connection is not None:
+            self._connection.reconnect("it is made anew for a resend")
+
     async def stop(self) -> None:
         """Publish that we are gone, and disconnect. May take seconds; the loop goes on meanwhile."""
         connection = self._connection

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
-CONNECT, SUBSCRIBE, PINGREQ = 1, 8, 12
+CONNECT, PUBLISH, SUBSCRIBE, PINGREQ = 1, 3, 8, 12
 ACCEPT_5 = b"\x20\x03\x00\x00\x00"
 PINGRESP = b"\xd0\x00"
 ACCEPT_311 = b"\x20\x02\x00\x00"

@@ -6,6 +6,7 @@ Ranges are inclusive and hold only numbers that this collector wrote.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -15,7 +16,7 @@ from wire.bounds import MAX_CONFIRM_RANGES, MAX_PAYLOAD_BYTES, MAX_REASON_CHARS
 from wire.errors import BadMessageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -46,6 +47,22 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
         else:
             joined.append((number, number))
     return joined
+
+
+def members(batches: Iterable[tuple[int, int]]) -> Callable[[int], bool]:
+    """Return a test for being in one of these ranges, which may overlap; its cost does not grow with their length."""
+    first, last = [], []
+    reach = 0
+    for begin, end in sorted(batches):
+        reach = max(reach, end)
+        first.append(begin)
+        last.append(reach)
+
+    def holds(number: int) -> bool:
+        at = bisect_right(first, number) - 1
+        return at >= 0 and number <= last[at]
+
+    return holds
 
 
 def encode(confirm: Confirm) -> bytes:

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from base import mqtt
 from base.errors import ConfigError
 from base.mqtt import Connection, Handlers, MqttConfig, TlsConfig, Will
 
-from mqtt_doubles import SUBSCRIBE, Client, FakeBroker
+from mqtt_doubles import PUBLISH, SUBSCRIBE, Client, FakeBroker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -688,6 +689,63 @@ def test_what_is_acknowledged_at_once_is_not_owed(
     client = ear.connection._client
     assert client is not None
     assert not client.user_data_get().is_full()
+
+
+def tell_that_nobody_listens(client: Client) -> None:
+    """Take it, acknowledge three messages with "no matching subscribers" and a fourth plainly."""
+    client.accept()
+    for code in (b"\x10", b"\x10", b"\x10", b""):
+        body = client.read(PUBLISH)
+        at = 2 + int.from_bytes(body[:2])
+        packet_id = body[at : at + 2]
+        client.send(b"\x40" + bytes([2 + len(code)]) + packet_id + code)
+    client.wait_until_gone()
+
+
+def test_messages_that_nobody_listens_to_are_counted(
+    listen: Callable[..., Ear], caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are acknowledged all the same; one that the broker keeps for those who come later is not meant."""
+    with caplog.at_level(logging.INFO), FakeBroker([tell_that_nobody_listens]) as broker:
+        ear = listen(broker.port)
+        assert ear.next() == Heard("connected")
+        client = ear.connection._client
+        assert client is not None
+        for retain in (True, False, False, False):
+            assert ear.connection.publish("x", b"1", retain=retain)
+            info = client.user_data_get()._sent[max(client.user_data_get()._sent)][1]
+            info.wait_for_publish(PATIENCE_S)
+        assert ear.connection.unheard == 2
+        ear.connection.stop()
+    lines = [record.message for record in caplog.records if "subscribed" in record.message]
+    assert len(lines) == 1
+    assert "works again after 2 failures" in caplog.text
+
+
+def test_a_connection_is_made_anew_on_request(listen: Callable[..., Ear]) -> None:
+    """Its owner hears of the end and of the new beginning; where none stands there is nothing to end."""
+    with FakeBroker([accept]) as broker:
+        ear = listen(broker.port)
+        assert ear.next() == Heard("connected")
+        ear.connection.reconnect("because")
+        assert ear.next() == Heard("lost", "it is made anew on request")
+        assert ear.next() == Heard("connected")
+        ear.connection.stop()
+        ear.connection.reconnect("because")
+        assert not ear.connection.is_connected
+
+
+def test_messages_do_not_wait_for_each_other(listen: Callable[..., Ear]) -> None:
+    """TCP_NODELAY: else each short one behind another waits for a delayed acknowledgement."""
+    with FakeBroker([accept]) as broker:
+        ear = listen(broker.port)
+        assert ear.next() == Heard("connected")
+        client = ear.connection._client
+        assert client is not None
+        connection = client.socket()
+        assert isinstance(connection, socket.socket)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        ear.connection.stop()
 
 
 def test_a_message_that_meets_the_end_of_its_connection_is_not_taken(

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from base.errors import TransientError
+from gateway import sender as senders
 from gateway.config import SpoolConfig
 from gateway.sealer import SpoolThread
-from gateway.sender import Sender
-from gateway.spool import Settled
+from gateway.sender import RENEW_AFTER_S, Sender
+from gateway.spool import Settled, Spool
 from gateway.uplink import Uplink
 from wire import batch as wire_batch
 from wire import confirm as wire_confirm
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAIT_S = 10.0
+HOUR_MS = 3_600_000
 
 
 class Broker:
@@ -65,11 +68,11 @@ class Bench:
         self.uplink = Uplink(window=window, timeout_s=1000)
         self.sender = Sender(spool, self.uplink, broker.publish)
 
-    async def seal(self, batches: int) -> None:
+    async def seal(self, batches: int, at_ms: int = 1) -> None:
         """Seal so many batches, and tell the sender."""
         samples = [Sample("main", 1_795_000_000_000, (Reading("voltage", 230.0, "V"),))]
         settled = self.uplink.settled()
-        await self.spool.run(lambda spool: spool.seal([samples] * batches, settled, 1))
+        await self.spool.run(lambda spool: spool.seal([samples] * batches, settled, at_ms))
         self.uplink.marked(settled)
         self.sender.wake()
 
@@ -92,19 +95,62 @@ async def _bench(tmp_path: Path, window: int = 4) -> AsyncIterator[Bench]:
         await spool.close()
 
 
-def test_everything_goes_oldest_first_as_the_window_allows(tmp_path: Path) -> None:
-    """Ten batches through a window of four: each confirm lets the next go, none goes twice."""
+def test_a_backlog_goes_oldest_first_behind_the_newest_batch(tmp_path: Path) -> None:
+    """Ten batches of ten hours through a window of four: the newest, then the others, none twice."""
 
     async def play() -> None:
         async with _bench(tmp_path) as bench:
-            await bench.seal(10)
+            for hour in range(10):
+                await bench.seal(1, hour * HOUR_MS)
             bench.sender.connected()
-            for first in range(1, 11):
-                await bench.broker.until(lambda first=first: first in bench.broker.numbers)  # type: ignore[misc]
-                assert len(bench.broker.numbers) <= first + 3
-                bench.confirm(first, first)
-            assert bench.broker.numbers == list(range(1, 11))
+            order = [10, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+            for place, number in enumerate(order, 1):
+                await bench.broker.until(lambda place=place: len(bench.broker.numbers) >= place)  # type: ignore[misc]
+                assert bench.uplink.in_flight <= 4
+                bench.confirm(number, number)
+            assert bench.broker.numbers == order
             assert bench.uplink.settled().confirmed == set(range(1, 11))
+
+    asyncio.run(play())
+
+
+def test_fresh_data_overtakes_a_backlog(tmp_path: Path) -> None:
+    """The window is full of backlog that nobody answers; what is sealed now goes at once."""
+
+    async def play() -> None:
+        async with _bench(tmp_path) as bench:
+            for hour in range(10):
+                await bench.seal(1, hour * HOUR_MS)
+            bench.sender.connected()
+            await bench.broker.until(lambda: bench.broker.numbers == [10, 1, 2, 3])
+            bench.confirm(10, 10)
+            await bench.seal(1, 10 * HOUR_MS)
+            await bench.broker.until(lambda: bench.broker.numbers[4:] == [11])
+
+    asyncio.run(play())
+
+
+def test_a_backlog_is_paced_and_fresh_data_is_not(tmp_path: Path) -> None:
+    """By an own clock: at 3 readings/s, three batches of one reading a second, after a moment chosen by chance."""
+
+    async def play() -> None:
+        spool = await SpoolThread.open(tmp_path / "spool.sqlite", SpoolConfig())
+        now_s, broker = 1000.0, Broker()
+        uplink = Uplink(window=16, timeout_s=1000, backlog_readings_per_s=3.0, chance=lambda: 0.5)
+        sender = Sender(spool, uplink, broker.publish, monotonic=lambda: now_s)
+        samples = [Sample("main", 1_795_000_000_000, (Reading("voltage", 230.0, "V"),))]
+        for hour in range(10):
+            await spool.run(lambda opened, at_ms=hour * HOUR_MS: opened.seal([samples], Settled(), at_ms))  # type: ignore[misc]
+        sender.connected()
+        wait_s = await sender.step()
+        assert broker.numbers == [10]
+        assert 30 < wait_s < 31
+        for at_s, sent in ((1029, 1), (1030.35, 2), (1031.35, 5), (1032.35, 8)):
+            now_s = at_s
+            await sender.step()
+            assert len(broker.numbers) == sent
+        assert broker.numbers == [10, 1, 2, 3, 4, 5, 6, 7]
+        await spool.close()
 
     asyncio.run(play())
 
@@ -118,7 +164,7 @@ def test_nothing_goes_without_a_connection(tmp_path: Path) -> None:
             await asyncio.sleep(0)
             assert bench.broker.numbers == []
             bench.sender.connected()
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2])
+            await bench.broker.until(lambda: bench.broker.numbers == [2, 1])
 
     asyncio.run(play())
 
@@ -130,11 +176,11 @@ def test_a_reconnect_sends_what_is_in_flight_again(tmp_path: Path) -> None:
         async with _bench(tmp_path) as bench:
             await bench.seal(2)
             bench.sender.connected()
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2])
+            await bench.broker.until(lambda: bench.broker.numbers == [2, 1])
             bench.confirm(1, 1)
             bench.sender.disconnected()
             bench.sender.connected()
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2, 2])
+            await bench.broker.until(lambda: bench.broker.numbers == [2, 1, 2])
 
     asyncio.run(play())
 
@@ -154,27 +200,121 @@ def test_a_publish_that_fails_ends_nothing(
             if error is None:
                 await bench.broker.until(bench.broker._changed.is_set)
                 bench.broker.refuses = False
-                bench.sender.wake()
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2])
+            await bench.broker.until(lambda: bench.broker.numbers == [2, 1])
 
     asyncio.run(play())
 
 
-def test_what_is_put_back_is_found_again(tmp_path: Path) -> None:
-    """A batch with a low number that is to be sent again goes, though higher ones went long ago."""
+def test_a_resend_waits_for_a_new_connection(tmp_path: Path) -> None:
+    """What the database lost goes again; the connection, on which confirms from before may still come, is not used."""
 
     async def play() -> None:
         async with _bench(tmp_path) as bench:
-            await bench.seal(3)
-            bench.sender.connected()
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2, 3])
-            bench.confirm(1, 3)
+            now_s, renewed = 0.0, []
+            bench.sender._now_s = lambda: now_s
+            bench.sender._renew = lambda: renewed.append(now_s)
             await bench.seal(1)
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2, 3, 4])
+            bench.sender.connected()
+            await bench.broker.until(lambda: bench.broker.numbers == [1])
+            bench.confirm(1, 1)
 
-            assert await bench.spool.run(lambda spool: spool.resend(0, 2)) == (3, 3)
-            bench.sender.wake()
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2, 3, 4, 1, 2, 3])
+            settled = bench.uplink.settled()
+            await bench.spool.run(lambda spool: spool.mark(settled, 1))
+            bench.uplink.marked(settled)
+            assert await bench.sender.resend(lambda spool: spool.resend(0, 2)) == (1, 1)
+            assert not bench.uplink.settled()
+            bench.confirm(1, 1)
+            await bench.sender.step()
+            assert not bench.uplink.settled()
+            now_s = RENEW_AFTER_S
+            await bench.sender.step()
+            await bench.sender.step()
+            assert (renewed, bench.broker.numbers) == ([RENEW_AFTER_S], [1])
+            bench.sender.disconnected()
+            bench.sender.connected()
+            await bench.broker.until(lambda: bench.broker.numbers == [1, 1])
+            bench.confirm(1, 1)
+            assert bench.uplink.settled().confirmed == {1}
+
+    asyncio.run(play())
+
+
+def test_an_evicted_batch_is_not_sent_again_and_a_damaged_one_is_set_aside(tmp_path: Path) -> None:
+    """Both were in flight; neither holds its slot."""
+
+    async def play() -> None:
+        spool = await SpoolThread.open(tmp_path / "spool.sqlite", SpoolConfig())
+        now_s, broker = 0.0, Broker()
+        sender = Sender(spool, Uplink(window=4, timeout_s=10), broker.publish, monotonic=lambda: now_s)
+        samples = [Sample("main", 1_795_000_000_000, (Reading("voltage", 230.0, "V"),))]
+        await spool.run(lambda opened: opened.seal([samples] * 3, Settled(), 1))
+        sender.connected()
+        await sender.step()
+
+        def spoil(opened: Spool) -> None:
+            opened._db.execute("DELETE FROM place WHERE number = 1")
+            opened._db.execute("DELETE FROM batch WHERE number = 1")
+            opened._db.execute("UPDATE batch SET pack = x'00' WHERE number = 2")
+
+        await spool.run(spoil)
+        now_s = 10.0
+        await sender.step()
+        assert broker.numbers == [3, 2, 1, 3]
+        assert (await spool.run(Spool.totals)).rejected_batches == 1
+        assert sender._uplink.in_flight == 1
+        await spool.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("is_disk_full", [False, True])
+def test_many_confirms_are_marked_without_waiting_for_a_seal(
+    is_disk_full: bool,  # noqa: FBT001 - a case
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A backlog that drains between two seals stays easy to search; a disk that refuses does not stop it."""
+    monkeypatch.setattr(senders, "MOST_UNMARKED", 2)
+
+    def refuse(*_: object) -> None:
+        raise TransientError("disk full")
+
+    if is_disk_full:
+        monkeypatch.setattr(Spool, "mark", refuse)
+
+    async def play() -> None:
+        async with _bench(tmp_path, window=2) as bench:
+            await bench.seal(6)
+            bench.sender.connected()
+            for sent in (2, 4, 6):
+                await bench.broker.until(lambda sent=sent: len(bench.broker.numbers) == sent)  # type: ignore[misc]
+                bench.confirm(1, 6)
+            await bench.sender.step()
+            totals = await bench.spool.run(Spool.totals)
+            assert totals.confirmed_batches + bench.uplink.unmarked_batches == 6
+            assert bench.uplink.unmarked_batches == (6 if is_disk_full else 0)
+
+    asyncio.run(play())
+    assert ("disk full" in caplog.text) == is_disk_full
+
+
+def test_a_confirm_of_nothing_tells_the_time(tmp_path: Path) -> None:
+    """The answer to status `no_time`; only to this stream, and only where it tells nothing else."""
+
+    async def play() -> None:
+        async with _bench(tmp_path) as bench:
+            times: list[int] = []
+            bench.sender._on_time = times.append
+            stream = bench.spool.spool.stream
+            for confirm in (
+                Confirm("f" * 16, 1),
+                Confirm(stream, 2, [(1, 1)]),
+                Confirm(stream, 3, [], [Rejection(1, "no")]),
+                Confirm(stream, 4),
+            ):
+                bench.sender.confirmed(wire_confirm.encode(confirm))
+            assert times == [4]
 
     asyncio.run(play())
 
@@ -186,13 +326,14 @@ def test_a_rejected_batch_is_said_and_not_sent_again(tmp_path: Path, caplog: pyt
         async with _bench(tmp_path, window=1) as bench:
             await bench.seal(2)
             bench.sender.connected()
-            await bench.broker.until(lambda: bench.broker.numbers == [1])
-            bench.confirm(9, 9, rejected=(1,))
-            await bench.broker.until(lambda: bench.broker.numbers == [1, 2])
-            assert bench.uplink.settled() == Settled(frozenset(), {1: "no"})
+            await bench.broker.until(lambda: bench.broker.numbers == [2])
+            bench.confirm(9, 9, rejected=(2, 1))
+            await bench.broker.until(lambda: bench.broker.numbers == [2, 1])
+            assert bench.uplink.settled() == Settled(frozenset(), {2: "no"})
 
     asyncio.run(play())
-    assert "batch 1 is rejected: no" in caplog.text
+    assert "batch 2 is rejected: no" in caplog.text
+    assert "batch 1 is" not in caplog.text  # it was not sent when that was said
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"\xff", b'{"stream":"x","now_ms":0}'])
