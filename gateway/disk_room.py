@@ -54,8 +54,12 @@ class Room:
 
     @property
     def is_short(self) -> bool:
-        """Whether less is free than must stay free."""
-        return self.free_bytes() < self.floor_bytes
+        """Whether less is free than must stay free, the room of a ballast that was given up included.
+
+        (Else the first seals would take what only making room may take.)
+        """
+        free, total = self._measured()
+        return free < self.floor_bytes + (0 if self._has_ballast else self._ballast_bytes(total))
 
     def error(self) -> ShortError:
         """Say what is missing."""
@@ -74,7 +78,7 @@ class Room:
         if self._has_ballast:
             return
         free, total = self._measured()
-        size = min(BALLAST_BYTES, total // 16)
+        size = self._ballast_bytes(total)
         if free < self.floor_bytes + 2 * size:
             return
         with suppress(OSError):  # no room after all: it is tried again with the next seal
@@ -84,6 +88,10 @@ class Room:
                 self._has_ballast = True
             finally:
                 os.close(ballast)
+
+    @staticmethod
+    def _ballast_bytes(total: int) -> int:
+        return min(BALLAST_BYTES, total // 16)
 
     def _measured(self) -> tuple[int, int]:
         """Return the free bytes and the size of the file system."""
