@@ -23,6 +23,7 @@ from cloud.monitor import Monitor
 from cloud.opening import Opener, Routed, Verdicts
 from cloud.subscription import Heard, Subscription
 from cloud.time_answers import TimeAnswers
+from cloud.twins import Twins
 from cloud.writer import Writer
 from wire import confirm as wire_confirm
 from wire.bounds import MAX_PAYLOAD_BYTES
@@ -77,6 +78,7 @@ class Collector:
         self._writer = Writer(store, self._complaints, self._metrics)
         self._subscription = Subscription(config, group, Heard(self._inbox.put, self._answer))
         self._time_answers = TimeAnswers(self._subscription.confirm, self._complaints)
+        self._twins = Twins(self._complaints)
         self._written_at_s: float | None = None
         self._add_gauges()
 
@@ -126,6 +128,7 @@ class Collector:
 
     def _answer(self, gateway: str, payload: bytes) -> None:
         self._time_answers.take(gateway, payload)
+        self._twins.take(gateway, payload)
 
     def _take_part(self) -> Part:
         """Take, open and route batch by batch, each in its gateway's turn, until there is enough for a write."""
@@ -187,6 +190,7 @@ class Collector:
             "Connections in a row on which no probe came back.",
             lambda: subscription.failures,
         )
+        gauge("messnetz_gateway_twins", "Gateways with two machines under their id.", self._twins.count)
         gauge("messnetz_registry_devices", "Devices of the registry in force.", lambda: len(self._registry))
         gauge("messnetz_store_last_write_age_seconds", "Since the last write; NaN before.", self._age_s)
 
