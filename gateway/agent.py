@@ -25,6 +25,7 @@ from gateway.sealer import Sealer, SpoolThread
 from gateway.sender import LONGEST_WAIT_S, Sender
 from gateway.uplink import Uplink
 from gateway.watchdog import Part, Watchdog
+from gateway.whole import whole
 from wire.status import Status, encode
 
 if TYPE_CHECKING:
@@ -106,8 +107,13 @@ class Agent:
     async def reload(self) -> str:
         """Take the file as it is now; where it is wrong, the configuration in force stays. Returns its hash.
 
+        Where this call is cancelled, the reload goes on: a bus is never left between two configurations.
+
         Raises: ConfigError at the line that is wrong; TransientError while the agent starts or ends.
         """
+        return await whole(self._reload())
+
+    async def _reload(self) -> str:
         async with self._reloading:
             if not self._is_up:
                 raise TransientError("the agent is starting or ending; it takes no new configuration now")

@@ -54,17 +54,13 @@ class Room:
 
     @property
     def is_short(self) -> bool:
-        """Whether less is free than must stay free, the room of a ballast that was given up included.
-
-        (Else the first seals would take what only making room may take.)
-        """
-        free, total = self._measured()
-        return free < self.floor_bytes + (0 if self._has_ballast else self._ballast_bytes(total))
+        """Whether less is free than must stay free."""
+        return self.free_bytes() < self._kept_free_bytes
 
     def error(self) -> ShortError:
         """Say what is missing."""
-        free, floor = self.free_bytes() / _MIB, self.floor_bytes / _MIB
-        return ShortError(f"{self._directory}: {free:.1f} MiB free, {floor:.1f} MiB must stay free: nothing is sealed")
+        free, kept = self.free_bytes() / _MIB, self._kept_free_bytes / _MIB
+        return ShortError(f"{self._directory}: {free:.1f} MiB free, {kept:.1f} MiB must stay free: nothing is sealed")
 
     def release(self) -> None:
         """Give the ballast up, so that what makes room finds some itself."""
@@ -77,9 +73,8 @@ class Room:
         """Make the ballast where it is missing and the disk has room for it."""
         if self._has_ballast:
             return
-        free, total = self._measured()
-        size = self._ballast_bytes(total)
-        if free < self.floor_bytes + 2 * size:
+        size = self._ballast_bytes
+        if not self._is_there(size) and self.free_bytes() < self.floor_bytes + 2 * size:
             return
         with suppress(OSError):  # no room after all: it is tried again with the next seal
             ballast = os.open(self._ballast, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -89,9 +84,20 @@ class Room:
             finally:
                 os.close(ballast)
 
-    @staticmethod
-    def _ballast_bytes(total: int) -> int:
-        return min(BALLAST_BYTES, total // 16)
+    @property
+    def _kept_free_bytes(self) -> int:
+        """What sealing leaves alone: the floor, and the room that the ballast gave up for deleting."""
+        return self.floor_bytes + (0 if self._has_ballast else self._ballast_bytes)
+
+    def _is_there(self, size: int) -> bool:
+        try:
+            return self._ballast.stat().st_size >= size
+        except OSError:
+            return False
+
+    @property
+    def _ballast_bytes(self) -> int:
+        return min(BALLAST_BYTES, self._measured()[1] // 16)
 
     def _measured(self) -> tuple[int, int]:
         """Return the free bytes and the size of the file system."""

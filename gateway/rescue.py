@@ -38,8 +38,11 @@ MAX_ASIDE_BYTES = 64 << 20
 MAX_HOLES = 1000
 _ROWS = 64
 """Rows in one transaction."""
+_NO_ROOM = {
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_WRITE),
+    *(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP),
+}
 _TABLES = {"place": 6, "gap": 7, "device": 1, "total": 2}
-_KNOWN = "INSERT OR IGNORE INTO {} VALUES ({})"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def resume(path: Path) -> None:
     else:
         _move_log_aside(path)
         new.rename(path)
-        _sync_directory(path)
+        _sync(path.parent)
 
 
 def rescue(path: Path, known: Known) -> None:
@@ -87,7 +90,7 @@ def rescue(path: Path, known: Known) -> None:
         path.rename(aside)
         _move_log_aside(path, aside)
         new.rename(path)
-        _sync_directory(path)
+        _sync(path.parent)
         logger.error("%s was damaged: %d batches are saved, the rest is recorded as gaps; see %s", path, saved, aside)
         prune(path)
 
@@ -128,32 +131,64 @@ def _move_log_aside(path: Path, aside: Path | None = None) -> None:
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
 
 
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(opened)
     finally:
-        os.close(directory)
+        os.close(opened)
 
 
 def _build(path: Path, new: Path, known: Known) -> int:
+    """Build the new file, whole and on disk when this returns; how many batches it holds.
+
+    Without a log: what a log holds and a full disk does not take into the file would be lost with the log.
+    """
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
         prepare(db, new)
         db.execute("PRAGMA wal_checkpoint").fetchall()
         _mend_first_page(path, new)
+        for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
+            db.execute(f"PRAGMA {setting}").fetchall()
         complete, highest = _copy_tables(path, db)
         is_placed = complete["place"] and spool_log.lost_transactions(path) < spool_log.BROKEN
         db.execute("CREATE INDEX place_number ON place (number)")
         with contextlib.suppress(FullError):  # what is not saved is a gap, and lies in the file moved aside
             _save(path, new, db, is_placed=is_placed, is_opened=not (is_placed and complete["device"]))
-        with transaction(db):
+        while not _finish(new, db, known, highest, is_placed=is_placed):
+            _drop_some(db)
+        saved: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
+    _sync(new)
+    return saved
+
+
+def _finish(new: Path, db: sqlite3.Connection, known: Known, highest: int, *, is_placed: bool) -> bool:
+    """Declare what is lost, and prepare the new file for its life; False where there is no room even for that.
+
+    Raises: FullError where there is nothing in it that could make room.
+    """
+    try:
+        with translated(new), transaction(db):
             db.executemany("INSERT OR IGNORE INTO device VALUES (?)", [(name,) for name in known.devices])
             highest = max(highest, known.number, db.execute("SELECT max(number) FROM place").fetchone()[0] or 0)
             _declare(db, known, is_placed=is_placed)
             _count_on(db, highest, known.now_ms)
             db.execute("DROP INDEX place_number")
-        saved: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
-        return saved
+    except FullError:
+        if not db.execute("SELECT EXISTS (SELECT 1 FROM batch)").fetchone()[0]:
+            raise
+        return False
+    return True
+
+
+def _drop_some(db: sqlite3.Connection) -> None:
+    """Give up some batches that were saved already, confirmed ones first, then the oldest."""
+    with transaction(db):
+        db.execute(
+            "DELETE FROM batch WHERE number IN"
+            " (SELECT number FROM batch JOIN place USING (number) ORDER BY state, number LIMIT ?)",
+            (_ROWS,),
+        )
 
 
 def _mend_first_page(path: Path, new: Path) -> None:
@@ -181,22 +216,36 @@ def _copy_tables(path: Path, db: sqlite3.Connection) -> tuple[dict[str, bool], i
 
     Returns which of them could be read whole, and the highest number that the file tells of.
     """
-    complete = {}
-    highest = 0
     with _reader(path) as old:
         old.text_factory = lenient
-        for table, columns in _TABLES.items():
-            complete[table] = False
-            with contextlib.suppress(sqlite3.DatabaseError):
-                sound = old.execute(f"PRAGMA quick_check('{table}')").fetchone()[0] == "ok"
-                rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of four names
-                while chunk := rows.fetchmany(_ROWS):
-                    with transaction(db):
-                        db.executemany(_KNOWN.format(table, ", ".join("?" * columns)), chunk)
-                complete[table] = sound
-        with contextlib.suppress(sqlite3.DatabaseError):
+        complete = {table: _copy(table, columns, old, db) for table, columns in _TABLES.items()}
+        try:
             highest = old.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()[0] or 0
+        except sqlite3.DatabaseError as error:
+            _raise_unless_damage(error)
+            highest = 0
     return complete, highest
+
+
+def _copy(table: str, columns: int, old: sqlite3.Connection, db: sqlite3.Connection) -> bool:
+    """Copy one table, as far as it can be read; returns whether that was all of it."""
+    insert = f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - of four names
+    try:
+        is_sound = bool(old.execute(f"PRAGMA quick_check('{table}')").fetchone()[0] == "ok")
+        rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of four names
+        while chunk := rows.fetchmany(_ROWS):
+            with transaction(db):
+                db.executemany(insert, chunk)
+    except sqlite3.DatabaseError as error:
+        _raise_unless_damage(error)
+        return False
+    return is_sound
+
+
+def _raise_unless_damage(error: sqlite3.DatabaseError) -> None:
+    """Raise what says that the disk has no room: that is no damage, and the rescue waits."""
+    if getattr(error, "sqlite_errorcode", None) in _NO_ROOM:
+        raise error
 
 
 def _save(path: Path, new: Path, db: sqlite3.Connection, *, is_placed: bool, is_opened: bool) -> None:

@@ -17,6 +17,7 @@ from base.retry import Backoff
 from gateway import clock
 from gateway.spool import Spool
 from gateway.spool_records import DAY_MS, Limits
+from gateway.whole import whole
 from wire.gaps import Gap
 
 if TYPE_CHECKING:
@@ -137,7 +138,13 @@ class Sealer:
                 await asyncio.wait({stopped}, timeout=self._backoff.failed(self._error))
 
     async def seal(self) -> bool:
-        """Commit what is pending, and mark what was confirmed. Returns False where the disk refused."""
+        """Commit what is pending, and mark what was confirmed. Returns False where the disk refused.
+
+        Where this call is cancelled, the seal goes on, and the next one waits for it: no sample is between the two.
+        """
+        return await whole(self._seal())
+
+    async def _seal(self) -> bool:
         async with self._turn:
             samples, self._pending = self._pending, deque()
             losses, self.losses = self.losses, {}

@@ -71,9 +71,9 @@ def _first(db: sqlite3.Connection) -> None:
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
 """One function for each schema version, in order; a released one never changes."""
 _SETTINGS = (
+    "locking_mode = EXCLUSIVE",  # before anything looks at the file: no -shm, and no SIGBUS where a disk is full
     f"page_size = {PAGE_BYTES}",
     "auto_vacuum = INCREMENTAL",  # before the first table: so that space can go back to the file system at all
-    "locking_mode = EXCLUSIVE",  # no -shm file: nothing to write there, and no SIGBUS on a full tmpfs
     "journal_mode = WAL",
     "synchronous = FULL",
     "cache_size = -512",

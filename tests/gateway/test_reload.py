@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from gateway.config import GatewayConfig
+
 FILE = """\
 gateway: town-hall-gw
 clock: trusted
@@ -272,6 +274,34 @@ def test_a_broken_secret_is_a_bad_file(desk: Desk) -> None:
             await desk.ask(command="reload")
             assert desk.agent._link._connection is not connection
             assert (await desk.ask())["broker"] == "127.0.0.1:2"
+
+    asyncio.run(asyncio.wait_for(play(), 30))
+
+
+def test_a_reload_whose_asker_gives_up_is_taken_whole(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that takes too long, or an agent that stops, leaves no bus between two configurations."""
+
+    async def play() -> None:
+        async with desk.running():
+            buses, begun = desk.agent._buses, asyncio.Event()
+            apply = buses.apply
+
+            async def slowly(config: GatewayConfig) -> None:
+                begun.set()
+                await asyncio.sleep(0.01)
+                await apply(config)
+
+            monkeypatch.setattr(buses, "apply", slowly)
+            desk.edit("unit: 2", "unit: 7")
+            asking = asyncio.create_task(desk.agent.reload())
+            await begun.wait()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            async with desk.agent._reloading:
+                poller = buses.poller("gym")
+            assert poller is not None
+            assert "unit=7" in str(poller.plan)
 
     asyncio.run(asyncio.wait_for(play(), 30))
 

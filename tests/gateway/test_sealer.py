@@ -98,6 +98,34 @@ def test_a_full_disk_costs_nothing_and_keeps_the_order() -> None:
     assert [sample.measured_at_ms for sample in disk.batches[0]] == [1, 2]
 
 
+@pytest.mark.parametrize("has_begun", [True, False], ids=["begun", "queued"])
+def test_a_seal_whose_caller_gives_up_loses_nothing(*, has_begun: bool) -> None:
+    """Cancelled while the disk is busy: the seal goes on, and the next one finds nothing left to do."""
+
+    class BusyDisk(Disk):
+        free = asyncio.Event()
+
+        async def run(self, call: Callable[[Disk], None]) -> None:
+            await self.free.wait()
+            call(self)
+
+    async def play() -> tuple[list[list[Sample]], int]:
+        disk = BusyDisk()
+        sealer, _, _ = _sealer(disk)
+        sealer.add(_sample(1))
+        caller = asyncio.create_task(sealer.seal())
+        for _ in range(3 if has_begun else 1):
+            await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        disk.free.set()
+        assert await sealer.seal()
+        return disk.batches, sealer.pending_readings
+
+    assert asyncio.run(play()) == ([[_sample(1)]], 0)
+
+
 def test_a_disk_that_refuses_for_ever_does_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

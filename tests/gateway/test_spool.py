@@ -74,6 +74,15 @@ def test_the_file_is_set_for_flash_and_power_cuts(path: Path) -> None:
     spool.close()
 
 
+def test_there_is_no_memory_shared_with_others(path: Path) -> None:
+    """No `-shm` beside the file, new or opened again: whoever touches a mapped page on a full disk dies of SIGBUS."""
+    for at_ms in (NOW_MS, NOW_MS + 1):
+        spool = _open(path)
+        spool.seal([_samples()], Settled(), at_ms)
+        assert not path.with_name(path.name + "-shm").exists()
+        spool.close()
+
+
 def test_a_restart_begins_a_stream_and_goes_on_counting(path: Path) -> None:
     """Streams are never the same, numbers never used twice; a batch keeps the stream it was sealed under."""
     first = _open(path)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from lacking import lacking
 
 from base.errors import TransientError
 from gateway.spool import Limits, Settled, Spool
+from gateway.spool_schema import PAGE_BYTES
 from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
@@ -157,6 +159,33 @@ def test_a_disk_that_becomes_read_only_is_waited_for(tmp_path: Path) -> None:
         assert spool.seal([_samples(2)], Settled(), NOW_MS) == [2]
         assert [batch.number for batch in spool.next_to_send(10)] == [1, 2]
         spool.close()
+
+
+@pytest.mark.parametrize("leave_kb", range(32, 800, 160))
+def test_a_broken_file_on_a_disk_that_is_nearly_full(disk: Path, leave_kb: int) -> None:
+    """Whatever room there is for the new file: each batch is in it, or in a gap, or the broken file stays as it is."""
+    path = disk / "spool.sqlite"
+    path.with_name(path.name + ".lock").touch()
+    os.utime(path.with_name(path.name + ".lock"), (NOW_MS / 1000 - 1, NOW_MS / 1000 - 1))
+    spool = _open(disk)
+    for number in range(1, 201):
+        spool.seal([_samples(number)], Settled(), NOW_MS + number * 1000)
+    spool.close()
+    with closing(sqlite3.connect(path)) as look:
+        (root,) = look.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'place'").fetchone()
+    with path.open("r+b") as broken:
+        broken.seek((root - 1) * PAGE_BYTES)
+        broken.write(b"\xff" * PAGE_BYTES)
+    path.with_name(path.name + ".ballast").unlink(missing_ok=True)
+    _fill(disk, leave=leave_kb << 10)
+    spool = _open(disk, Limits(floor_bytes=0))
+    if list(disk.glob("*.damaged-*")):
+        saved = {batch.number for batch in spool.next_to_send(1000)}
+        gaps = [(gap.since_ms, gap.until_ms) for gap in spool.gaps() if gap.reason == "damaged"]
+        at_ms = {number: NOW_MS + number * 1000 for number in range(1, 201)}
+        assert all(n in saved or any(a <= at <= b for a, b in gaps) for n, at in at_ms.items())
+        assert len(saved) >= min(200, leave_kb // 4 - 64), "what there is room for is saved"
+    spool.close()
 
 
 _WRITER = """
