@@ -11,13 +11,13 @@ import sys
 import traceback
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
 from base.errors import ConfigError, MessnetzError, exit_for
+from base.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,7 @@ def _explain(error: ModuleNotFoundError, command: str) -> Exception:
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("messnetz"), prog_name="messnetz")
+@click.version_option(VERSION, prog_name="messnetz")
 def root() -> None:
     """Carry a town's measurements from its sensors to its people, and lose none on the way."""
 

@@ -7,7 +7,6 @@ trying the entries one at a time, the other by walking the type to the same plac
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -181,6 +180,8 @@ def _expected(text: str, found: object, types: list[inspect.Type]) -> str:
 
 
 def _one_of(known: list[str], found: str) -> str:
+    import difflib  # noqa: PLC0415 - for who made a mistake alone
+
     near = difflib.get_close_matches(found, known, 1)
     perhaps = f"{near[0]!r}, or another " if near and len(known) > 1 else ""
     return f"{perhaps}one of those documented: {', '.join(sorted(known))}" if known else "nothing here"

@@ -63,6 +63,7 @@ class Town:
         buses = [self._bus(index, port, len(plant)) for index, port in enumerate(plant)]
         agent: dict[str, Any] = {
             "gateway": GATEWAY,
+            "site": "school",
             "clock": "trusted",
             "mqtt": {"host": LOOPBACK, "port": gateway_port},
             "spool": {"path": str(self.directory / "spool.sqlite")},

@@ -7,12 +7,12 @@ import contextlib
 import logging
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base.errors import MessnetzError, TransientError
 from base.systemd import Notifier
+from base.version import VERSION
 from gateway import clock, description, reload, status
 from gateway.buses import Buses
 from gateway.clock import Clock
@@ -56,7 +56,6 @@ class Agent:
         self._config = config
         self._clock = Clock(config.file.clock)
         self._since_ms = clock.now_ms()
-        self._version = version("messnetz")
         self._machine = status.machine()
         self._root = root
         self._notifier = notifier or Notifier()
@@ -250,7 +249,7 @@ class Agent:
             Status(
                 state=state,
                 since_ms=self._since_ms,
-                version=self._version,
+                version=VERSION,
                 stream=self._spool.spool.stream,
                 machine=self._machine,
                 config=self._config.hash,
@@ -281,7 +280,7 @@ class Agent:
             "state": self._state(),
             "connected": self._sender.is_connected,
             "stream": self._spool.spool.stream,
-            "version": self._version,
+            "version": VERSION,
             "since_ms": self._since_ms,
             "now_ms": clock.now_ms(),
             "config": self._config.hash,

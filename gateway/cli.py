@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import time
@@ -18,7 +17,6 @@ from base.errors import TransientError
 from base.messages import Text
 from base.mqtt import read_credentials
 from gateway import config as configs
-from gateway import show
 from gateway import status as statuses
 from gateway.bustime import percent
 from gateway.command_keys import read_keys
@@ -125,6 +123,10 @@ def status(file: Path, *, as_json: bool, every_s: float | None) -> None:
 
     Example: messnetz gateway status --json
     """
+    import json  # noqa: PLC0415 - `run` needs neither
+
+    from gateway import show  # noqa: PLC0415
+
     place = statuses.place(file)
     while True:
         answer = _ask(place)

@@ -118,7 +118,7 @@ class Poller:
                 if time.monotonic() < due_s:
                     continue
                 await self._poll(bus, device)
-                self.schedule.done(device, time.monotonic())
+                self.schedule.done(time.monotonic())
                 self._backoff.succeeded()
         finally:
             if not (self._keeps_open and stop.is_set()):

@@ -53,10 +53,16 @@ class Requests(Generic[B]):
         return await answer
 
     async def pause(self, stop: asyncio.Event, seconds: float) -> None:
-        """Wait until the time has passed, somebody asks, or the stop comes; whichever is first."""
+        """Wait until the time has passed, somebody asks, or the stop comes; whichever is first.
+
+        Where no time is left, everybody else has their turn, and no more.
+        """
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         waits = {asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._came.wait())}
         try:
-            await asyncio.wait(waits, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()

@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 GATHER_S = 0.05
 """How long an urgent sample waits for others, so that several share a commit."""
+FIRST_S = 2.0
+"""How long the first seal after a start waits until every device was read once: somebody stands beside the gateway."""
 MAX_PENDING_READINGS = 200_000
 """What is kept in memory while the disk refuses; then the oldest go, and the log says how many."""
 
@@ -93,6 +95,8 @@ class Sealer:
         self._losing = Backoff("the disk does not take readings and memory is full", logger)
         self.losses: dict[str, Loss] = {}
         self._stopped: frozenset[str] = frozenset()
+        self._unread: set[str] = set()
+        """Devices that the first seal waits for; empty after it."""
         self.dropped_readings = 0
         """How many readings were lost because the disk did not take them."""
         self._full = asyncio.Event()
@@ -105,8 +109,12 @@ class Sealer:
         """When it last showed a sign of life, on the monotonic clock."""
 
     def started(self, devices: Iterable[str]) -> None:
-        """Say which devices were not read since the last seal of the agent before; the first seal records it."""
+        """Say which devices were not read since the last seal of the agent before; the first seal records it.
+
+        It comes as soon as all of them were read, or soon after the first one was.
+        """
         self._stopped = frozenset(devices)
+        self._unread = set(devices)
 
     def add(self, sample: Sample, *, urgent: bool = False) -> None:
         """Take a sample; it is on disk after the next seal, an urgent one at once. Where memory is full, the oldest go.
@@ -122,7 +130,10 @@ class Sealer:
         if self.pending_readings >= self._config.seal_readings:
             self._full.set()
         elif urgent:
-            self._gather()
+            self._seal_within(GATHER_S)
+        elif self._unread:
+            self._unread.discard(sample.device)
+            self._seal_within(FIRST_S if self._unread else 0.0)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Seal until told to stop; what is pending then is sealed by a last call of `seal`."""
@@ -175,6 +186,7 @@ class Sealer:
                 return False
             if begun_ms is not None:
                 self._stopped = frozenset()
+                self._unread.clear()
             self.pending_readings -= _count(samples)
             self._uplink.marked(settled)
             self._backoff.succeeded()
@@ -182,10 +194,14 @@ class Sealer:
             self._on_sealed()
         return True
 
-    def _gather(self) -> None:
-        """Seal in a moment, with what comes until then."""
-        if self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._full.set)
+    def _seal_within(self, seconds: float) -> None:
+        """Seal so soon, with what comes until then."""
+        loop = asyncio.get_running_loop()
+        at_s = loop.time() + seconds
+        if self._gathering is None or at_s < self._gathering.when():
+            if self._gathering is not None:
+                self._gathering.cancel()
+            self._gathering = loop.call_at(at_s, self._full.set)
 
     def _bound(self) -> None:
         """Keep what is in memory within its bound, whether the disk refuses or hangs."""

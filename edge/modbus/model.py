@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from edge.modbus.registers import Request, coalesce
@@ -74,7 +75,12 @@ class Model:
 
     def requests(self) -> list[Request]:
         """Return the fewest requests for all values."""
-        return coalesce(self.spans(), *self.limits)
+        return list(self._requests)
+
+    @cached_property
+    def _requests(self) -> tuple[Request, ...]:
+        """Once for all devices of a kind: they share the model."""
+        return tuple(coalesce(self.spans(), *self.limits))
 
     def identity_requests(self) -> list[Request]:
         """Return the fewest requests for all texts of the identity."""

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from base.errors import PermanentError
 from edge.modbus.model import SearchError
 from edge.modbus.register_map import RegisterProfile
-from edge.modbus.sunspec.profile import SunSpecProfile
 from wire import profile as public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from base.strict_yaml import Document
     from edge.modbus.model import Compiled, Model, Registers
+    from edge.modbus.sunspec.profile import SunSpecProfile
     from wire.readings import Reading
 
-ModbusProfile: TypeAlias = RegisterProfile | SunSpecProfile
+ModbusProfile: TypeAlias = "RegisterProfile | SunSpecProfile"
 
 
 @cache
@@ -30,11 +31,18 @@ def load(name: str) -> ModbusProfile:
     shown = document.convert(public.Profile)
     if shown.driver != "modbus":
         raise document.error(("driver",), repr(shown.driver), "'modbus'")
-    is_sunspec = document.lookup(("modbus", "sunspec")) is not None
-    profile = document.convert(SunSpecProfile) if is_sunspec else document.convert(RegisterProfile)
+    profile = document.convert(_kind(document))
     public.check(document, profile, name)
     profile.check(document)
     return profile
+
+
+def _kind(document: Document) -> type[ModbusProfile]:
+    if document.lookup(("modbus", "sunspec")) is None:
+        return RegisterProfile
+    from edge.modbus.sunspec.profile import SunSpecProfile  # noqa: PLC0415 - for the few devices that have it
+
+    return SunSpecProfile
 
 
 def compile_model(profile: ModbusProfile, parameters: Mapping[str, float]) -> Compiled:

@@ -180,7 +180,7 @@ def test_a_slow_device_shifts_the_others_by_no_more_than_its_own_time() -> None:
         now_s = max(now_s, due_s)
         turns.append((device, now_s - due_s))
         now_s += 0.7 if device == "slow" else 0.0
-        schedule.done(device, now_s)
+        schedule.done(now_s)
     assert max(late_s for _, late_s in turns) <= 0.7
     assert {device: sum(name == device for name, _ in turns) for device, _ in turns} == dict.fromkeys(
         ("a", "slow", "b", "c"), 10

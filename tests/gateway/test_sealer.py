@@ -232,13 +232,53 @@ def test_the_stretch_since_the_last_agent_ends_with_the_first_sample() -> None:
     disk = Disk()
     sealer, _, _ = _sealer(disk)
     sealer.started(["main", "gw"])
-    assert asyncio.run(sealer.seal())
-    assert disk.stopped == []
-    sealer.add(_sample(7))
-    assert asyncio.run(sealer.seal())
-    sealer.add(_sample(8))
-    assert asyncio.run(sealer.seal())
+
+    async def play() -> None:
+        assert await sealer.seal()
+        assert disk.stopped == []
+        sealer.add(_sample(7))
+        assert await sealer.seal()
+        sealer.add(_sample(8))
+        assert await sealer.seal()
+
+    asyncio.run(play())
     assert disk.stopped == [({"main", "gw"}, 7)]
+
+
+def _first_seals(devices: list[str], samples: list[Sample]) -> list[list[str]]:
+    """Start with so many devices and an interval of an hour; returns the devices in each batch that is sealed soon."""
+    disk = Disk()
+
+    async def play() -> list[list[str]]:
+        sealed, stop = asyncio.Event(), asyncio.Event()
+        uplink = Uplink(window=4, timeout_s=10)
+        sealer = Sealer(cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), sealed.set)
+        sealer.started(devices)
+        task = asyncio.create_task(sealer.run(stop))
+        for sample in samples:
+            sealer.add(sample)
+        await sealed.wait()
+        sealer.add(Sample("after", 9, samples[0].readings))
+        await asyncio.sleep(2 * sealers.GATHER_S)
+        soon = [[sample.device for sample in batch] for batch in disk.batches]
+        stop.set()
+        await task
+        return soon
+
+    return asyncio.run(asyncio.wait_for(play(), 20))
+
+
+def test_the_first_seal_comes_when_every_device_was_read() -> None:
+    """Whatever the interval, which holds from then on: a start costs one commit more."""
+    samples = [Sample(device, 1, _sample(1).readings) for device in ("gw", "main", "main", "roof")]
+    assert _first_seals(["main", "gw", "roof"], samples) == [["gw", "main", "main", "roof"]]
+
+
+def test_the_first_seal_does_not_wait_long_for_a_device_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the others said is confirmed soon."""
+    monkeypatch.setattr(sealers, "FIRST_S", 0.05)
+    samples = [Sample(device, 1, _sample(1).readings) for device in ("main", "gw")]
+    assert _first_seals(["main", "gw", "silent"], samples) == [["main", "gw"]]
 
 
 def test_many_readings_are_sealed_before_the_interval_ends() -> None:
