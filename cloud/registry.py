@@ -114,6 +114,10 @@ class Registry:
         """Whether a gateway or a device has this id, or ever had."""
         return name in self._placements or name in self._gateways
 
+    def has_gateway(self, gateway: str) -> bool:
+        """Whether a device is a gateway's own, or ever was."""
+        return gateway in self._gateways
+
     def find(self, device: str, at_ms: int) -> Placement | None:
         """Return what held for a device at a time; None where it was not registered."""
         for placement in self._placements.get(device, ()):
