@@ -134,7 +134,7 @@ def write_town(directory: Path, broker: int, store: dict[str, object]) -> rig.To
             for number in range(25)
         ]
         bus = {"id": "bus", "driver": "modbus", "tcp": "192.0.2.1", "devices": devices}
-        content = {"gateway": f"gw{index}", "mqtt": {"host": rig.LOOPBACK}, "buses": [bus]}
+        content = {"gateway": f"gw{index}", "site": "school", "mqtt": {"host": rig.LOOPBACK}, "buses": [bus]}
         (directory / "gateways" / f"gw{index}.yaml").write_bytes(msgspec.json.encode(content))
     rig.run("town", "registry", str(directory), "--output", str(directory / "registry.yaml"))
     return town

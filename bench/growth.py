@@ -39,7 +39,7 @@ def write_town(directory: Path, devices: int) -> None:
             for index in range(start, min(devices, start + DEVICES_A_GATEWAY))
         ]
         bus = {"id": "bus", "driver": "modbus", "tcp": "192.0.2.1", "devices": entries}
-        content = {"gateway": gateway, "mqtt": {"host": rig.LOOPBACK}, "buses": [bus]}
+        content = {"gateway": gateway, "site": "school", "mqtt": {"host": rig.LOOPBACK}, "buses": [bus]}
         (directory / "gateways" / f"{gateway}.yaml").write_bytes(msgspec.json.encode(content))
 
 

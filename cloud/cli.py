@@ -23,6 +23,7 @@ from cloud import export as exports
 from cloud import registry as registries
 from cloud.amended import check_successor
 from cloud.command_cli import command, key
+from cloud.garbage import spare_what_is_loaded
 from cloud.outcomes import Kind
 from cloud.progress import Progress
 from cloud.stores.config import missing_file, open_store
@@ -129,10 +130,12 @@ def _collect(file: Path, *, force: bool) -> None:
         if not force:
             today = datetime.now(UTC).date().isoformat()
             check_successor(before.file, after.file, today, Position(file.parent / config.registry))
+        spare_what_is_loaded()
         return after
 
     with closing(open_store(config.store, file.parent)) as store:
         collector = Collector(config, registry, store, group=group, reload=reload)
+        spare_what_is_loaded()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         signal.signal(signal.SIGHUP, lambda *_: collector.ask_reload())

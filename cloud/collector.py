@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from queue import Queue
+from queue import Full, Queue
 from typing import TYPE_CHECKING
 
 from base.errors import MessnetzError
@@ -71,9 +71,9 @@ class Collector:
         self._registry = registry
         self._reload = reload
         self._is_reload_asked = threading.Event()
-        self._metrics = Metrics()
-        self._complaints = Complaints(logger)
-        self._inbox = Inbox(MOST_WAITING, MOST_WAITING_BYTES, self._metrics.batch)
+        self._metrics = Metrics(self._is_known)
+        self._complaints = Complaints(logger, is_known=self._is_known)
+        self._inbox = Inbox(MOST_WAITING, MOST_WAITING_BYTES, self._metrics.batch, self._is_known)
         self._opener = Opener(self._complaints, self._metrics, ahead_s=config.ahead_s)
         self._writer = Writer(store, self._complaints, self._metrics)
         self._subscription = Subscription(config, group, Heard(self._inbox.put, self._answer))
@@ -97,7 +97,7 @@ class Collector:
                     self._take_over_registry()
                     part = self._take_part()
                     if part.arrivals:
-                        parts.put(part)
+                        self._hand_over(part, parts, stop)
             finally:
                 stop.set()
                 parts.put(None)
@@ -107,6 +107,9 @@ class Collector:
     def ask_reload(self) -> None:
         """Read the registry again, soon. May be called from a signal handler."""
         self._is_reload_asked.set()
+
+    def _is_known(self, gateway: str) -> bool:
+        return self._registry.has_gateway(gateway)
 
     def reasons(self) -> dict[str, str]:
         """Why the collector cannot do its work, by part; empty where it can."""
@@ -139,17 +142,35 @@ class Collector:
                 break
             part.arrivals += arrivals
             for arrival in arrivals:
+                begin_s = time.thread_time()
                 batch = self._opener.open(arrival, self._registry, part.verdicts)
+                points = 0
                 if batch is not None:
                     part.batches.append(batch)
                     readings += batch.readings
-                    self._inbox.charge(arrival.gateway, len(batch.points))
+                    points = len(batch.points)
+                self._inbox.charge(arrival.gateway, points, time.thread_time() - begin_s)
             timeout_s = 0.0
         return part
 
+    def _hand_over(self, part: Part, parts: Queue[Part | None], stop: threading.Event) -> None:
+        """Wait until the writer takes a part; meanwhile the registry may be read again, however long the store is gone.
+
+        Where the collector is to stop, the part is let go of: it is not confirmed, and its gateways keep it.
+        """
+        while not stop.is_set():
+            try:
+                parts.put(part, timeout=TAKE_TIMEOUT_S)
+            except Full:
+                self._take_over_registry()
+            else:
+                return
+
     def _write_parts(self, parts: Queue[Part | None], stop: threading.Event) -> None:
+        """Write parts as they come; what waits when the collector is to stop is neither written nor confirmed."""
         while (part := parts.get()) is not None:
-            self._settle(part, stop)
+            if not stop.is_set():
+                self._settle(part, stop)
 
     def _settle(self, part: Part, stop: threading.Event) -> None:
         """Write and confirm; what the store refuses waits until the others are confirmed."""

@@ -40,8 +40,9 @@ class Traces:
             if placement is None or placement.gateway != gateway:
                 continue
             self.touched.add((placement.touched, sample.measured_at_ms // HOUR_MS * HOUR_MS))
-            if any(reading.quantity not in _GAPS for reading in sample.readings):
-                self.seen.add(placement.seen)
+            seen = placement.seen
+            if seen not in self.seen and any(reading.quantity not in _GAPS for reading in sample.readings):
+                self.seen.add(seen)
 
     @classmethod
     def of(cls, several: Iterable[Traces]) -> Traces:

@@ -1,7 +1,8 @@
 """Batches between the MQTT loop, which never waits, and the writer, which does.
 
 Bounded, with fair shares: where it is full, a gateway with less than its share takes the place of the newest batch
-of the one that has the most. What is dropped is unconfirmed, and its gateway sends it again.
+of the one that has the most. What is dropped is unconfirmed, and its gateway sends it again. Gateways that the registry
+does not know have one share together: whoever may publish may invent them, and each would thin out the others'.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ logger = logging.getLogger(__name__)
 
 POINTS_A_TURN = 1_000
 """A batch of the default size makes some 200; the greatest 10,000."""
+POINTS_A_CPU_SECOND = 200_000
+"""What to open a batch may take; one that is no batch may take as much as one of many points, and makes none."""
 MOST_DEBTORS = 1_000
+STRANGERS = ""
+"""Stands for all gateways that are not known; no gateway's name."""
 Key: TypeAlias = tuple[str, bytes]
 
 
@@ -61,16 +66,26 @@ class _Box:
 class Inbox:
     """A queue, bounded in batches and in bytes, taken from in turns. Thread-safe."""
 
-    def __init__(self, most: int, most_bytes: int, tell: Callable[[str, str], object] = lambda *_: None) -> None:
-        """`tell` hears what becomes of each batch that is put: received, duplicate or dropped, and its gateway."""
+    def __init__(
+        self,
+        most: int,
+        most_bytes: int,
+        tell: Callable[[str, str], object] = lambda *_: None,
+        is_known: Callable[[str], bool] = lambda _gateway: True,
+    ) -> None:
+        """`tell` hears what becomes of each batch that is put: received, duplicate or dropped, and its gateway.
+
+        `is_known`: whether a gateway has a share of its own.
+        """
         self._most, self._most_bytes = most, most_bytes
         self._boxes: OrderedDict[str, _Box] = OrderedDict()  # of gateways of which something waits; next turn first
         self._in_hand: set[Key] = set()
         self._debts: dict[str, int] = {}
         self._batches = self._bytes = 0
         self._changed = threading.Condition()
-        self._complaints = Complaints(logger)
+        self._complaints = Complaints(logger, is_known=is_known)
         self._tell = tell
+        self._is_known = is_known
 
     @property
     def batches(self) -> int:
@@ -92,12 +107,14 @@ class Inbox:
             self._drop(arrival, "no header", f"a payload of {size} bytes without a header line")
         else:
             for displaced in self._queue(key, arrival):
-                self._drop(displaced, "queue full", "the collector does not keep up; the gateway sends it again")
+                self._tell("dropped", displaced.gateway)
+                self._complaints.add_shared("queue full", "the collector does not keep up; gateways send again")
 
     def _queue(self, key: Key, arrival: Arrival) -> list[Arrival]:
         """Queue a batch; returns what found no room for it: others, or itself."""
         with self._changed:
-            box = self._boxes.get(arrival.gateway) or _Box()
+            owner = self._owner(arrival.gateway)
+            box = self._boxes.get(owner) or _Box()
             if key in self._in_hand or key in box.waiting:
                 self._tell("duplicate", arrival.gateway)
                 return []
@@ -106,7 +123,7 @@ class Inbox:
                 if victim is box:
                     return [*displaced, arrival]
                 displaced.append(self._pop(victim, newest=True)[1])
-            self._boxes[arrival.gateway] = box
+            self._boxes[owner] = box
             box.waiting[key] = arrival
             box.bytes += len(arrival.payload)
             self._batches += 1
@@ -154,9 +171,9 @@ class Inbox:
             self._changed.wait_for(lambda: self._boxes, timeout_s)
             left = most_bytes
             while self._boxes and len(taken) < most:
-                gateway, box = next(iter(self._boxes.items()))
-                if self._passes(gateway):
-                    self._boxes.move_to_end(gateway)
+                owner, box = next(iter(self._boxes.items()))
+                if self._passes(owner):
+                    self._boxes.move_to_end(owner)
                     continue
                 size = len(next(iter(box.waiting.values())).payload)
                 if taken and size > left:
@@ -165,24 +182,30 @@ class Inbox:
                 self._in_hand.add(key)
                 taken.append(arrival)
                 left -= size
-                self._boxes.move_to_end(gateway)
+                self._boxes.move_to_end(owner)
                 if not box.waiting:
-                    del self._boxes[gateway]
+                    del self._boxes[owner]
         return taken
 
-    def charge(self, gateway: str, points: int) -> None:
+    def charge(self, gateway: str, points: int, cpu_s: float = 0.0) -> None:
         """Say what a batch has cost. Whoever sends costly ones has its turn less often, while others wait."""
-        if points > POINTS_A_TURN:
+        cost = max(points, round(cpu_s * POINTS_A_CPU_SECOND))
+        if cost > POINTS_A_TURN:
             with self._changed:
                 if len(self._debts) >= MOST_DEBTORS:
                     self._debts.clear()
-                self._debts[gateway] = self._debts.get(gateway, 0) + points
+                owner = self._owner(gateway)
+                self._debts[owner] = self._debts.get(owner, 0) + cost
 
-    def _passes(self, gateway: str) -> bool:
+    def _owner(self, gateway: str) -> str:
+        """Whose share a gateway's batches count towards."""
+        return gateway if self._is_known(gateway) else STRANGERS
+
+    def _passes(self, owner: str) -> bool:
         """Whether a gateway must let this turn pass, to pay for what it cost before."""
-        debt = self._debts.pop(gateway, 0) - POINTS_A_TURN
+        debt = self._debts.pop(owner, 0) - POINTS_A_TURN
         if debt > 0:
-            self._debts[gateway] = debt
+            self._debts[owner] = debt
         return debt > 0 and len(self._boxes) > 1
 
     def done(self, arrivals: Iterable[Arrival]) -> None:

@@ -33,7 +33,9 @@ _HELP = {
 class Metrics:
     """Counters by gateway, a histogram of the store's answers, and whatever is asked for when it is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_known: Callable[[str], bool] = lambda _gateway: True) -> None:
+        """`is_known`: whether a gateway is counted by itself; all others are counted together."""
+        self._is_known = is_known
         self._lock = threading.Lock()
         self._counts: dict[str, Counter[tuple[tuple[str, str], ...]]] = {name: Counter() for name in _HELP}
         self._counts[_FAILURES][()] = 0
@@ -73,7 +75,7 @@ class Metrics:
     def _count(self, name: str, gateway: str, count: int, *labels: tuple[str, str]) -> None:
         with self._lock:
             if gateway not in self._gateways:
-                if len(self._gateways) >= MOST_GATEWAYS:
+                if len(self._gateways) >= MOST_GATEWAYS or not self._is_known(gateway):
                     gateway = OTHERS
                 else:
                     self._gateways.add(gateway)

@@ -6,13 +6,11 @@ reading decides, so that the same reading gets the same tags whenever it is writ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from cloud import registry_file
 from cloud.points import Series
-from wire import gaps
 from wire import profile as profiles
 from wire.vocabulary import measurements, quantities
 
@@ -21,9 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloud.registry_file import RegistryEntry, RegistryFile
-    from wire.profile import Profile
 
 GAP = "gap"
+SUSPECT = "_suspect"
+SHARED_PAIRS = 65_536
+Tags: TypeAlias = tuple[tuple[str, str], ...]
+"""Sorted by tag."""
 
 
 class Slot(NamedTuple):
@@ -33,49 +34,64 @@ class Slot(NamedTuple):
     channel: int
 
 
-@dataclass(frozen=True)
 class Placement:
-    """One device from one time on: whose it is, and where its readings go."""
+    """One device from one time on: whose it is, and where its readings go.
 
-    since_ms: int
-    until_ms: int | None
-    entry: RegistryEntry
-    profile: Profile
+    A city has a hundred thousand of them, so what devices have in common (tables, pairs of tag and value) is one
+    object for all, and what depends on the device is made when it first sends.
+    """
 
-    @property
-    def gateway(self) -> str:
+    __slots__ = ("_seen", "_series", "_touched", "entry", "gateway", "profile", "since_ms", "slots", "until_ms")
+
+    def __init__(self, entry: RegistryEntry) -> None:
+        self.since_ms = _start_of(entry.since)
+        self.until_ms = None if entry.until is None else _start_of(entry.until)
+        self.entry = entry
+        self.gateway = entry.gateway
         """The one gateway whose word on this device counts."""
-        return self.entry.gateway
+        self.profile = profiles.load(entry.profile)
+        self.slots: Mapping[tuple[str, str], Slot] = _slots(entry.profile)
+        """By quantity and channel; one table for all devices of a profile."""
+        self._series: tuple[Series, ...] | None = None
+        self._seen: Series | None = None
+        self._touched: Series | None = None
 
     @property
-    def slots(self) -> Mapping[tuple[str, str], Slot]:
-        """By quantity and channel; one table for all devices of a profile, since a city has many."""
-        return _slots(self.entry.profile)
+    def series(self) -> tuple[Series, ...]:
+        """By channel as in `slots`, for good readings."""
+        if self._series is None:
+            measurement, tags = self.profile.measurement, self._tags()
+            channels = _channel_tags(self.entry.profile)
+            self._series = tuple(Series(measurement, _joined(tags, channel)) for channel in channels)
+        return self._series
 
-    @cached_property
-    def series(self) -> tuple[tuple[Series, Series], ...]:
-        """By channel as in `slots`: for good and for suspect readings. Made when the device first sends."""
-        return tuple(_series(channel, self.profile, self._tags) for channel in ("", *self.profile.channels))
+    def suspect(self, channel: int) -> Series:
+        """Return where readings of a channel go that cannot be believed; few devices ever have one."""
+        good = self.series[channel]
+        return Series(f"{good.measurement}{SUSPECT}", good.tags)
 
-    @cached_property
+    @property
     def seen(self) -> Series:
         """Where its arrivals are kept."""
-        return Series.of("device_seen", **self._tags)
-
-    @cached_property
-    def touched(self) -> Series:
-        """Where the hours are kept that its readings touched."""
-        return Series.of("touched", device=self.entry.device)
-
-    @cached_property
-    def gaps(self) -> dict[str, Series]:
-        """By reason: where it is kept that readings are missing; one for good and suspect, a gap is a gap."""
-        return {reason: Series.of(GAP, **self._tags, reason=reason) for reason in gaps.REASONS}
+        if self._seen is None:
+            self._seen = Series("device_seen", self.series[0].tags)
+        return self._seen
 
     @property
-    def _tags(self) -> dict[str, str]:
+    def touched(self) -> Series:
+        """Where the hours are kept that its readings touched."""
+        if self._touched is None:
+            self._touched = Series.of("touched", device=self.entry.device)
+        return self._touched
+
+    def gap(self, reason: str) -> Series:
+        """Return where it is kept that readings are missing; one for good and suspect, a gap is a gap."""
+        return Series(GAP, _joined(self._tags(), (("reason", reason),)))
+
+    def _tags(self) -> Tags:
         entry = self.entry
-        return {"site": entry.site, "sector": entry.sector, "gateway": entry.gateway, "device": entry.device}
+        shared = (_pair("gateway", entry.gateway), _pair("sector", entry.sector), _pair("site", entry.site))
+        return (("device", entry.device), *shared)
 
 
 class Registry:
@@ -85,9 +101,7 @@ class Registry:
         self.file = file
         self._placements: dict[str, list[Placement]] = {}
         for entry in file.entries:
-            until_ms = None if entry.until is None else registry_file.start_of(entry.until)
-            placement = Placement(registry_file.start_of(entry.since), until_ms, entry, profiles.load(entry.profile))
-            self._placements.setdefault(entry.device, []).append(placement)
+            self._placements.setdefault(entry.device, []).append(Placement(entry))
         for placements in self._placements.values():
             placements.sort(key=lambda placement: placement.since_ms, reverse=True)
         self._gateways = {entry.gateway for entry in file.entries}
@@ -99,6 +113,10 @@ class Registry:
     def names(self, name: str) -> bool:
         """Whether a gateway or a device has this id, or ever had."""
         return name in self._placements or name in self._gateways
+
+    def has_gateway(self, gateway: str) -> bool:
+        """Whether a device is a gateway's own, or ever was."""
+        return gateway in self._gateways
 
     def find(self, device: str, at_ms: int) -> Placement | None:
         """Return what held for a device at a time; None where it was not registered."""
@@ -132,9 +150,23 @@ def _slots(profile: str) -> dict[tuple[str, str], Slot]:
     return slots
 
 
-def _series(channel: str, profile: Profile, tags: dict[str, str]) -> tuple[Series, Series]:
-    """Build the series of one channel, for good and for suspect readings; one object each, however many readings."""
-    parts = profile.channels[channel].parts() if channel else ()
-    all_tags = {**tags, "channel": channel, **dict(parts)}
-    good = Series.of(profile.measurement, **all_tags)
-    return good, Series(f"{profile.measurement}_suspect", good.tags)
+@cache
+def _channel_tags(profile: str) -> tuple[Tags, ...]:
+    """Return the tags of each channel of a profile; the first are those of the whole device: none."""
+    channels = profiles.load(profile).channels.items()
+    return ((), *((("channel", name), *channel.parts()) for name, channel in channels))
+
+
+@lru_cache(SHARED_PAIRS)
+def _pair(tag: str, value: str) -> tuple[str, str]:
+    """Return the one object of a tag and a value that many series have."""
+    return tag, value
+
+
+def _joined(tags: Tags, others: Tags) -> Tags:
+    return tuple(sorted((*tags, *others)))
+
+
+@lru_cache(SHARED_PAIRS)
+def _start_of(day: str) -> int:
+    return registry_file.start_of(day)

@@ -38,9 +38,11 @@ def route(gateway: str, number: int, samples: Sequence[Sample], registry: Regist
         placement = registry.find(sample.device, sample.measured_at_ms)
         if placement is not None and placement.gateway != gateway:
             placement = None
-        by_series = placed.setdefault((sample.device, sample.measured_at_ms), {})
-        strangers = _place(sample, placement, by_series, points)
-        for position, reading in strangers:
+        key = sample.device, sample.measured_at_ms
+        by_series = placed.get(key)
+        if by_series is None:
+            by_series = placed[key] = {}
+        for position, reading in _place(sample, placement, by_series, points):
             points.append(_unregistered(gateway, number, index + position, sample, reading))
         index += len(sample.readings)
     return points
@@ -62,17 +64,18 @@ def _place(
         slot = slots.get((reading.quantity, reading.channel))
         flags = reading.flags
         if slot is not None and slot[0] == reading.unit:
-            channel, is_apart = slot[1], bool(flags) and is_suspect(flags)
-            key: object = 2 * channel + is_apart
+            channel = slot[1]
+            is_apart = flags != 0 and is_suspect(flags)
+            key: object = ~channel if is_apart else channel
             fields = by_series.get(key)
             if fields is None:
                 fields = by_series[key] = {}
-                points.append(Point(series[channel][is_apart], time_ns, fields))
+                points.append(Point(placement.suspect(channel) if is_apart else series[channel], time_ns, fields))
         elif slot is None and _is_gap(reading):
             fields = by_series.get(reading.channel)
             if fields is None:
                 fields = by_series[reading.channel] = {}
-                points.append(Point(placement.gaps[reading.channel], time_ns, fields))
+                points.append(Point(placement.gap(reading.channel), time_ns, fields))
         else:
             strangers.append((position, reading))
             continue

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -96,7 +97,7 @@ def _decode_plain(data: bytes) -> list[Sample] | None:
         records = _plain.decode(data)
         if not records or len(records) > MAX_PACK_READINGS:
             return None
-        samples = list(_plain_samples(records))
+        samples = _plain_samples(records)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotPlainError):
         return None
     if len({(sample.device, sample.measured_at_ms) for sample in samples}) != len(samples):
@@ -105,22 +106,21 @@ def _decode_plain(data: bytes) -> list[Sample] | None:
     return samples
 
 
-def _plain_samples(records: list[_Plain]) -> Iterator[Sample]:
-    device, time_ms = _plain_base(records[0])
-    readings: list[Reading] = []
-    for record in records:
-        if record.bn is not None and readings:
-            yield Sample(device, time_ms, tuple(readings))
-            readings = []
-            device, time_ms = _plain_base(record)
-        elif record.bt is not None and readings:
-            raise _NotPlainError
-        quantity, channel = _split(record.n)
-        value = record.v
-        if value - value != 0.0:
-            raise _NotPlainError
-        readings.append(Reading(quantity, value, record.u, channel, record.q))
-    yield Sample(device, time_ms, tuple(readings))
+def _plain_samples(records: list[_Plain]) -> list[Sample]:
+    """Cut records into samples: one begins wherever a base name and a base time stand, and nowhere else."""
+    starts = [index for index, record in enumerate(records) if record.bt is not None or record.bn is not None]
+    if not starts or starts[0] != 0:
+        raise _NotPlainError
+    samples = []
+    for start, end in pairwise((*starts, len(records))):
+        device, time_ms = _plain_base(records[start])
+        readings = [
+            Reading(name.quantity, record.v, record.u, name.channel, record.q)
+            for record in records[start:end]
+            for name in (_split(record.n),)
+        ]
+        samples.append(Sample(device, time_ms, tuple(readings)))
+    return samples
 
 
 def _plain_base(record: _Plain) -> tuple[str, int]:
@@ -133,13 +133,18 @@ def _plain_base(record: _Plain) -> tuple[str, int]:
 _time_of = attrgetter("measured_at_ms")
 
 
+class _Name(NamedTuple):
+    quantity: str
+    channel: str
+
+
 @lru_cache(4096)
-def _split(name: str) -> tuple[str, str]:
+def _split(name: str) -> _Name:
     """Split `<quantity>` or `<quantity>/<channel>`."""
     quantity, _, channel = name.partition("/")
     if not quantity or not senml.is_name(name) or len(name) > MAX_NAME_BYTES - MAX_ID_CHARS:
         raise _NotPlainError
-    return quantity, channel
+    return _Name(quantity, channel)
 
 
 def _decode_any(data: bytes) -> list[Sample]:

@@ -7,7 +7,7 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import urllib3
@@ -24,6 +24,7 @@ READ_TIMEOUT_S = 30.0
 MAX_ERROR_BYTES = 64 * 1024
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_RETRY_AFTER_S = 3600.0
+THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _PIECE_BYTES = 64 * 1024
 _SHOWN_CHARS = 500
 
@@ -87,6 +88,8 @@ class Http:
     def __init__(self, store: str, url: str, headers: Mapping[str, str], timeout_s: float = READ_TIMEOUT_S) -> None:
         self.store = store
         self._url = url.rstrip("/")
+        self.is_on_this_machine = urlsplit(url).hostname in THIS_MACHINE
+        """Then to compress what is sent would cost both sides more than it saves."""
         self._headers = dict(headers)
         self._pool = urllib3.PoolManager(
             maxsize=4, retries=False, timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s)

@@ -55,7 +55,9 @@ class Influx1Store(InfluxqlReader):
 
     def _post(self, body: bytes) -> bool:
         """Write one request's body; False where the database does not exist."""
-        headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"}
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        if not self._http.is_on_this_machine:
+            body, headers = line_protocol.compress(body), {**headers, "Content-Encoding": "gzip"}
         answer = self._http.post("/write", self._parameters, body, headers)
         if answer.status == 404 and "database not found" in answer.reason:
             return False

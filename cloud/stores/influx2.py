@@ -86,10 +86,11 @@ class Influx2Store(InfluxqlReader):
 
     def _post(self, body: bytes) -> bool:
         """Write one request's body; False where the bucket does not exist."""
+        packed = line_protocol.compress(body)
         try:
             with self._translated():
                 _, status, _headers = self._writes.post_write_with_http_info(
-                    self._org, self._bucket, body, precision="ns", content_encoding="gzip"
+                    self._org, self._bucket, packed, precision="ns", content_encoding="gzip"
                 )
         except ApiException as error:
             if error.status == 404:

@@ -73,3 +73,25 @@ def test_a_trace_is_kept_where_asked_for(caplog: pytest.LogCaptureFixture) -> No
     except ValueError as error:
         said.add("gw", "unexpected", repr(error), trace=True)
     assert "Traceback" in caplog.text
+
+
+def test_gateways_that_nobody_registered_share_their_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """One a minute and kind, which names the last that was heard of."""
+    said = Complaints(logging.getLogger("cloud.test"), is_known=lambda gateway: gateway == "gw")
+    for number in range(50):
+        said.add(f"invented-{number}", "damaged", "x")
+    said.add("gw", "damaged", "x")
+    assert caplog.messages == ["gateway invented-0, damaged: x", "gateway gw, damaged: x"]
+
+
+def test_what_befalls_all_at_once_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """With how often; no gateway is named."""
+    said, clock = _made()
+    for _ in range(1000):
+        said.add_shared("queue full", "they come again")
+    clock.now_s += complaints.INTERVAL_S
+    said.add_shared("queue full", "they come again")
+    assert caplog.messages == [
+        "queue full: they come again",
+        "queue full: they come again (1000 times since this was last said)",
+    ]

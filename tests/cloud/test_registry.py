@@ -72,7 +72,7 @@ def test_a_city_is_written_and_loaded(tmp_path: Path) -> None:
     assert len(loaded) == CITY
     placement = loaded.find(f"device-{CITY - 1}", 0)
     assert placement is not None
-    assert placement.series[placement.slots["active_power", ""].channel][0].tag("device") == f"device-{CITY - 1}"
+    assert placement.series[placement.slots["active_power", ""].channel].tag("device") == f"device-{CITY - 1}"
 
 
 @pytest.mark.slow
@@ -150,4 +150,4 @@ def test_tags_are_of_the_entry_and_not_of_the_site_as_it_is_now() -> None:
     """A site that changes its sector leaves what was measured before where it is."""
     (placement,) = [registry.Registry(_file(_entry("a", sector="heat"))).find("a", 0)]
     assert placement is not None
-    assert placement.series[placement.slots["active_power", ""].channel][0].tag("sector") == "heat"
+    assert placement.series[placement.slots["active_power", ""].channel].tag("sector") == "heat"

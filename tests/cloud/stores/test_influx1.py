@@ -51,16 +51,30 @@ def said(error: str) -> str:
     return json.dumps({"error": error}) + "\n"
 
 
-def test_a_write_is_compressed_line_protocol(scripted: ScriptedServer, told: Influx1Store) -> None:
-    """One POST to /write: gzip, precision ns, the database, basic authentication."""
+def test_a_write_is_line_protocol(scripted: ScriptedServer, told: Influx1Store) -> None:
+    """One POST to /write: precision ns, the database, basic authentication; plain where no network lies between."""
     scripted.answers = [http_answer(204)]
 
     told.write([POINT])
 
     [(head, body)] = scripted.requests
     assert head.startswith("POST /write?db=messnetz&precision=ns HTTP/1.1\r\n")
-    assert "content-encoding: gzip" in head.lower()
+    assert "content-encoding" not in head.lower()
     assert "authorization: basic y29sbgvjdg9yonrozsbwyxnzd29yza==" in head.lower()
+    assert body == b"electricity,device=meter-1 v=1.5 1\n"
+
+
+def test_a_write_over_a_network_is_compressed(
+    scripted: ScriptedServer, told: Influx1Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With gzip, and said to be."""
+    monkeypatch.setattr(told._http, "is_on_this_machine", False)
+    scripted.answers = [http_answer(204)]
+
+    told.write([POINT])
+
+    [(head, body)] = scripted.requests
+    assert "content-encoding: gzip" in head.lower()
     assert gzip.decompress(body) == b"electricity,device=meter-1 v=1.5 1\n"
 
 
