@@ -28,7 +28,6 @@ RESEND_TIMEOUT_S = 60.0
 RESEND_PAUSE_S = 1.0
 BEFORE_BACKUP_S = 120
 """What was confirmed so shortly before a backup is sent again, too."""
-MEND_S = 30.0
 
 
 class Inflictor:
