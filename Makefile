@@ -7,7 +7,7 @@ BIN := .venv/bin
 CHOSEN := $(if $(filter undefined file,$(origin PYTHON)),,yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench docs constraints clean chosen
+.PHONY: help demo test quick lint bench chaos docs constraints clean chosen
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,11 @@ bench: .venv/dev ## measure how fast and how small, each figure beside its targe
 	@tests/install-services
 	@echo "make: all benches, some ten minutes; ARGS=--quick for a smoke test, ARGS=NAME for one"
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: .venv/dev ## break the whole chain for an hour and count every reading
+	@tests/install-services
+	@echo "make: an hour of chaos; ARGS='--minutes 3 --seed N' for less, or for the same again"
+	@$(BIN)/messnetz chaos --minutes 60 --agents 10 $(ARGS)
 
 docs: .venv/dev ## write the pages of docs/ that are made from the code
 	@echo "make: docs/configuration.md, docs/devices.md, docs/measurements.md, docs/schemas/*.json"

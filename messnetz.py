@@ -54,6 +54,7 @@ PARTS = {
     "cloud": Part("cloud.cli:cloud", "cloud", "Run a collector; export and adopt what is stored; command gateways."),
     "town": Part("messnetz:town", "gateway,cloud", "Make and check a town's directory; build its registry."),
     "demo": Part("simulator.cli:demo", "demo", "Run a small town on this machine, from meters to database."),
+    "chaos": Part("simulator.chaos.cli:chaos", "demo", "Break the whole way again and again, and count every reading."),
 }
 
 

@@ -75,6 +75,8 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     confirmed_readings: int = 0
     sealed_batches: int = 0
     confirmed_batches: int = 0
+    waiting_batches: int = 0
+    """Sealed, and neither confirmed nor rejected."""
     pending_readings: int = 0
     rejected_readings: int = 0
 
@@ -86,6 +88,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
             "confirmed_readings",
             "sealed_batches",
             "confirmed_batches",
+            "waiting_batches",
             "pending_readings",
             "rejected_readings",
         )

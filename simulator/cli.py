@@ -69,6 +69,11 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * _SECONDS[found[2]]
 
 
+KEEP = click.option(
+    "--keep", type=click.Path(file_okay=False, path_type=Path), help="An empty directory to leave all in."
+)
+
+
 @click.group(invoke_without_command=True)
 @click.pass_context
 @click.option("--seconds", type=click.IntRange(min=1), help="How long to run. [default: until Ctrl-C; 60 in a pipe]")
@@ -82,7 +87,7 @@ class Duration(click.ParamType[float]):
     help="embedded, influx1:URL[/DATABASE] or influx2:URL[/ORG/BUCKET] (token in MESSNETZ_INFLUX_TOKEN).",
 )
 @click.option("--broker", "kind", type=click.Choice(["mosquitto", "amqtt"]), help="[default: mosquitto if installed]")
-@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="An empty directory to leave all in.")
+@KEEP
 @click.option(
     "--svg",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -125,9 +130,9 @@ def demo(  # noqa: PLR0913 - click hands every option over
     view = _view(is_live=is_live or svg is not None, as_json=as_json, svg=svg)
     if seconds is None and not is_live:
         seconds = PLAIN_SECONDS
-    with _directory(keep, town) as directory:
+    with directory(keep, town, control.DEMO_PREFIX) as place:
         chosen = broker.choose(cast("broker.Kind | None", kind))
-        account = run_demo(Demo(directory, chosen, store, seconds, view, town, history))
+        account = run_demo(Demo(place, chosen, store, seconds, view, town, history))
     if account is None:
         return 130
     for line in account_lines(account, store.label):
@@ -177,25 +182,24 @@ def _view(*, is_live: bool, as_json: bool, svg: Path | None) -> View:
 
 
 @contextmanager
-def _directory(keep: Path | None, town: TownSpec) -> Iterator[Path]:
+def directory(keep: Path | None, town: TownSpec, prefix: str) -> Iterator[Path]:
+    """Make the directory of a run: the one to keep, or one that goes with it."""
     if keep is None:
-        with tempfile.TemporaryDirectory(prefix=control.DEMO_PREFIX) as name:
+        with tempfile.TemporaryDirectory(prefix=prefix) as name:
             yield Path(name).resolve()
         return
-    directory = keep.resolve()
-    homes = [TownFiles(directory, town).home(gateway.id) for gateway in town.gateways]
+    place = keep.resolve()
+    homes = [TownFiles(place, town).home(gateway.id) for gateway in town.gateways]
     if max(len(os.fsencode(home)) for home in homes) > MAX_DIRECTORY_BYTES:
-        raise click.BadParameter(f"{directory} is too long a path for the agent's socket", param_hint="--keep")
+        raise click.BadParameter(f"{place} is too long a path for the agent's socket", param_hint="--keep")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(directory.iterdir())
+        place.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(place.iterdir())
     except OSError as error:
-        raise click.BadParameter(
-            f"{directory} cannot be made or read ({error.strerror})", param_hint="--keep"
-        ) from error
+        raise click.BadParameter(f"{place} cannot be made or read ({error.strerror})", param_hint="--keep") from error
     if not is_empty:
-        raise click.BadParameter(f"{directory} is not empty", param_hint="--keep")
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise click.BadParameter(f"{directory} cannot be written to", param_hint="--keep")
-    yield directory
-    click.echo(f"everything is left in {directory}", err=True)
+        raise click.BadParameter(f"{place} is not empty", param_hint="--keep")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise click.BadParameter(f"{place} cannot be written to", param_hint="--keep")
+    yield place
+    click.echo(f"everything is left in {place}", err=True)

@@ -32,6 +32,18 @@ class _Value(NamedTuple):
     flags: int
 
 
+class Fate(NamedTuple):
+    """What became of the readings of one poll."""
+
+    device: str
+    polled_at_ms: int
+    stored: int
+    lost: int
+    """Made for certain, and not in the store."""
+    is_declared: bool
+    """Whether a gap declares them missing."""
+
+
 class _Device:
     """The polls of one device, what the store holds of it, and which readings were seen."""
 
@@ -191,18 +203,18 @@ class Ledger:
         matches = [_Match(device, self._truth, self._witness.interval_ms) for device in self._devices.values()]
         for match in matches:
             match.run()
-        fates = Counter(self._fates(list(declared)))
-        made = sum(fates.values())
-        lost = fates[False, False] + fates[False, True]
+        fates = list(self.fates(declared))
+        stored, lost = sum(fate.stored for fate in fates), sum(fate.lost for fate in fates)
+        missing = sum(fate.lost for fate in fates if not fate.is_declared)
         return Account(
-            made=made,
+            made=stored + lost,
             sealed=status.sealed_readings,
             confirmed=status.confirmed_readings,
             stored=self._stored,
             lost=lost,
-            declared=fates[False, True],
-            unaccounted=fates[False, False],
-            stored_and_declared=fates[True, True],
+            declared=lost - missing,
+            unaccounted=missing,
+            stored_and_declared=sum(fate.stored for fate in fates if fate.is_declared),
             duplicates=sum(match.duplicates for match in matches),
             wrong=sum(match.wrong for match in matches) + self._invented,
             wrong_time=sum(match.wrong_time for match in matches),
@@ -210,6 +222,19 @@ class Ledger:
             unregistered=self._unregistered,
             own=self._own,
         )
+
+    def fates(self, declared: Iterable[Gap] = ()) -> Iterator[Fate]:
+        """Return what became of every poll, after `account` has closed the ledger."""
+        all_gaps = list(declared)
+        for name, device in self._devices.items():
+            gaps = [gap for gap in all_gaps if gap.device == name]
+            for index, at_ms in enumerate(device.times):
+                stored = sum(seen[index] for seen in device.seen)
+                lost = sum(
+                    not seen[index] and device.is_due(index, quantity, self._truth)
+                    for quantity, seen in enumerate(device.seen)
+                )
+                yield Fate(name, at_ms, stored, lost, any(gap.covers(at_ms) for gap in gaps))
 
     def missing(self, declared: Iterable[Gap] = ()) -> Iterator[tuple[str, str, int]]:
         """Return device, quantity and time of what is unaccounted for, after `account`; for whoever must find it."""
@@ -221,16 +246,6 @@ class Ledger:
                 for quantity, seen in enumerate(device.seen):
                     if not seen[index] and device.is_due(index, quantity, self._truth):
                         yield name, device.quantities[quantity], at_ms
-
-    def _fates(self, declared: list[Gap]) -> Iterator[tuple[bool, bool]]:
-        """For each reading that was made: whether it is in the store, and whether a gap declares it missing."""
-        for name, device in self._devices.items():
-            gaps = [gap for gap in declared if gap.device == name]
-            for index, at_ms in enumerate(device.times):
-                is_declared = any(gap.covers(at_ms) for gap in gaps)
-                for quantity, seen in enumerate(device.seen):
-                    if seen[index] or device.is_due(index, quantity, self._truth):
-                        yield bool(seen[index]), is_declared
 
     def _truth(self, poll: Poll, quantity: str) -> float | None:
         if poll.wrong is None:

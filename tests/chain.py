@@ -19,7 +19,7 @@ from gateway import status
 from gateway.spool import Spool
 from simulator import servers as field
 from simulator import town
-from simulator.account import Account, GatewayStatus, Stored, settle
+from simulator.account import Account, GatewayStatus, Stored, gaps, settle
 from simulator.devices import Journal, now_ms
 from simulator.town_files import GATEWAY, TownFiles
 from wire import batch as wire_batch
@@ -152,9 +152,9 @@ class Chain:
         assert len(batches) == count, "the spool keeps what is confirmed for a week"
         return Counter(reading for batch in batches for reading in _readings(batch.payload()))
 
-    def exported(self) -> list[Stored]:
-        """Every reading that the store holds."""
-        lines = self.run("cloud", "export", str(self.files.collector), "--json").splitlines()
+    def exported(self, *options: str) -> list[Stored]:
+        """Every reading that the store holds; `options` of `cloud export` choose others."""
+        lines = self.run("cloud", "export", str(self.files.collector), "--json", *options).splitlines()
         return [msgspec.json.decode(line, type=Stored) for line in lines]
 
     def stored(self) -> Counter[Known]:
@@ -162,9 +162,10 @@ class Chain:
         return Counter(Known(r.device, r.quantity, r.channel, r.time_ms, r.value, r.flags) for r in self.exported())
 
     def account(self) -> Account:
-        """Compare what the meters made with what the store holds."""
+        """Compare what the meters made with what the store holds, and with the gaps that it declares."""
         witness = town.DEMO.witness(self._since_ms)
-        return settle(witness, self.journal.polls, self.exported(), GatewayStatus())
+        declared = gaps(self.exported("--measurement", "gap"))
+        return settle(witness, self.journal.polls, self.exported(), GatewayStatus(), declared=declared)
 
 
 def _readings(payload: bytes) -> Iterator[Known]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-COMMANDS = ["device", "gateway", "cloud", "town", "demo"]
+COMMANDS = ["device", "gateway", "cloud", "town", "demo", "chaos"]
 
 
 def in_a_process(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:

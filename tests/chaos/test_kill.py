@@ -89,8 +89,9 @@ def count(chain: Chain, *, deaths_of_the_agent: int) -> None:
     assert stored - sealed == {}, "stored twice, or never sealed"
     assert max(stored.values()) == 1
     account = chain.account()
-    assert (account.duplicates, account.wrong, account.wrong_time) == (0, 0, 0)
+    assert (account.unaccounted, account.duplicates, account.wrong, account.wrong_time) == (0, 0, 0, 0)
     assert account.stored + account.own == sealed.total()
-    # What the agent held unsealed when it was killed is all that may be missing: one seal interval of polls.
+    # What the agent held unsealed when it was killed is all that may be missing: one seal interval of polls. It is
+    # declared: each start records the stretch since the last seal.
     readings = max(len(model.addresses) for model in town.MODELS.values())
     assert account.lost <= deaths_of_the_agent * 2 * len(town.DEVICES) * readings
