@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -16,10 +17,15 @@ from cloud import config as collectors
 from cloud import town as towns
 from gateway import config as gateways
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("edge/**/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^ {4}(messnetz [a-z].*)$|`(messnetz [a-z][^`]*)`", re.MULTILINE)
+MOST_IN_A_LIST = 66
+"""Characters that a terminal of 80 columns has beside the longest of our names."""
 FILE = re.compile(r"^```yaml (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -42,7 +48,7 @@ def commands(page: Path) -> list[str]:
 def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
     """Find the command that a command line names, and what is left of the line."""
     command: click.Command = messnetz.root
-    while isinstance(command, click.Group) and words:
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         words = words[sum(isinstance(parameter, click.Argument) for parameter in command.params) :]
         found = command.get_command(click.Context(command), words[0])
         assert found is not None, f"no command {words[0]!r}"
@@ -124,3 +130,35 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = LINK.findall((folder / "README.md").read_text(encoding="utf-8"))
     assert listed == sorted(file.name for file in folder.glob("0*.md"))
+
+
+def leaves(command: click.Command, name: str = "messnetz") -> Iterator[tuple[str, click.Command]]:
+    """Every command below one, itself included where it can be run."""
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield name, command
+    for word in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
+        child = command.get_command(click.Context(command), word)
+        assert child is not None
+        yield from leaves(child, f"{name} {word}")
+
+
+def test_every_command_explains_itself() -> None:
+    """A line that the list of commands shows whole, and a sentence for each option."""
+    for name, command in leaves(messnetz.root):
+        assert not command.get_short_help_str(MOST_IN_A_LIST).endswith("..."), f"{name}: the list cuts its line off"
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert (option.help or "").strip(), f"{name} {option.opts[0]}: no sentence"
+
+
+def test_every_command_has_an_example_of_itself() -> None:
+    """With options that it has."""
+    for name, command in leaves(messnetz.root):
+        example = re.search(r"Example:\s(.*)", f"{command.help} {command.epilog}", re.DOTALL)
+        assert example, f"{name}: no example"
+        line = re.search(r"messnetz (.*(?:\n    +--\w.*)?)", example[1])
+        assert line, f"{name}: an example of something else"
+        found, rest = resolve(shlex.split(line[1]))
+        assert found.name == command.name, name
+        known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in rest if word.startswith("-")} <= known, line[1]
