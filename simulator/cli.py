@@ -114,7 +114,8 @@ def demo(  # noqa: PLR0913 - click hands every option over
 ) -> int:
     """Run a small town on this machine, from meters to database.
 
-    Seven meters, gateway, broker, collector. Leaves with 0 where every reading that the meters made is in the store once, as it was; else with 1.
+    Seven meters, gateway, broker, collector. Leaves with 0 where every reading that the meters made is in the store
+    once, as it was; else with 1.
     `messnetz demo fault` breaks something in a running one.
 
     Example: messnetz demo --seconds 30 --keep town

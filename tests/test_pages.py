@@ -136,10 +136,11 @@ def leaves(command: click.Command, name: str = "messnetz") -> Iterator[tuple[str
     """Every command below one, itself included where it can be run."""
     if not isinstance(command, click.Group) or command.invoke_without_command:
         yield name, command
-    for word in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
-        child = command.get_command(click.Context(command), word)
-        assert child is not None
-        yield from leaves(child, f"{name} {word}")
+    if isinstance(command, click.Group):
+        for word in command.list_commands(click.Context(command)):
+            child = command.get_command(click.Context(command), word)
+            assert child is not None
+            yield from leaves(child, f"{name} {word}")
 
 
 def test_every_command_explains_itself() -> None:
