@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("edge/**/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"^ {4}(messnetz [a-z].*)$|`(messnetz [a-z][^`]*)`", re.MULTILINE)
+COMMAND = re.compile(
+    r"^ {4}(?:\$ )?(messnetz [a-z].*)$|^Exec\w+=/usr/local/bin/(messnetz .*)$|`(messnetz [a-z][^`]*)`", re.MULTILINE
+)
 MOST_IN_A_LIST = 66
 """Characters that a terminal of 80 columns has beside the longest of our names."""
-FILE = re.compile(r"^```yaml (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^```yaml ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+UNIT = re.compile(r"^```ini (\S+\.service)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def name_of(page: Path) -> str:
@@ -42,7 +45,7 @@ def anchors(page: Path) -> set[str]:
 
 def commands(page: Path) -> list[str]:
     """Every command line of ours that a page shows."""
-    return [block or inline for block, inline in COMMAND.findall(page.read_text(encoding="utf-8"))]
+    return ["".join(found) for found in COMMAND.findall(page.read_text(encoding="utf-8"))]
 
 
 def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
@@ -89,13 +92,39 @@ def test_the_readme_names_every_command() -> None:
         assert any(line.split()[0] == name for line in shown)
 
 
+def unpack(page: Path, directory: Path) -> list[Path]:
+    """Write every YAML file that a page shows, under the name that it has there."""
+    files = []
+    for name, text in FILE.findall(page.read_text(encoding="utf-8")):
+        assert name, f"{page.name} shows a file without a name: nothing checks it"
+        file = directory / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        files.append(file)
+    return files
+
+
 @pytest.fixture
 def town(tmp_path: Path) -> Path:
     """The town of docs/technician.md."""
-    for file, text in FILE.findall((ROOT / "docs" / "technician.md").read_text(encoding="utf-8")):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text, encoding="utf-8")
+    unpack(ROOT / "docs" / "technician.md", tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_of_a_page_is_decoded_by_who_reads_it(page: Path, tmp_path: Path) -> None:
+    """Whoever copies it gets no error: collectors, gateways, towns, who commands; there is no other kind."""
+    for file in unpack(page, tmp_path):
+        if file.name.startswith("collector"):
+            assert collectors.load(file).collector
+        elif file.name == "command.yaml":
+            commanding.make_key(tmp_path / "command.key")
+            assert commanding.load(file).mqtt.tls
+        elif file.parent.name == "gateways":
+            assert gateways.load(file).file.gateway == file.stem
+        else:
+            assert file.name in ("town.yaml", "sites.yaml"), f"{file.name}: nothing checks it"
+            assert towns.check(tmp_path).devices
 
 
 def test_the_town_of_the_technicians_page_is_sound(town: Path) -> None:
@@ -116,13 +145,13 @@ def test_the_error_of_the_technicians_page_is_the_one_that_appears(town: Path, m
     assert f"\n    {caught.value}\n" in page
 
 
-def test_the_files_of_the_collectors_page_are_sound(tmp_path: Path) -> None:
-    """As the technician's town is."""
-    for name, text in FILE.findall((ROOT / "docs" / "city-it.md").read_text(encoding="utf-8")):
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    assert collectors.load(tmp_path / "collector.yaml").collector == "collector-1"
-    commanding.make_key(tmp_path / "command.key")
-    assert commanding.load(tmp_path / "command.yaml").mqtt.user == "city-it"
+@pytest.mark.parametrize("page", ["technician.md", "city-it.md"])
+def test_the_service_of_a_page_reads_its_file_again_and_comes_back(page: str) -> None:
+    """On Debian 12, whose systemd (252) does not know `notify-reload`."""
+    [(_, unit)] = UNIT.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    lines = set(unit.splitlines())
+    assert {"User=messnetz", "Restart=always", "ExecReload=/bin/kill -HUP $MAINPID"} <= lines
+    assert "Type=notify-reload" not in lines
 
 
 def test_every_decision_is_listed() -> None:
