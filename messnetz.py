@@ -155,6 +155,8 @@ def check(directory: Path) -> None:
     """Check every file of a town; opens no port and asks no network.
 
     Names each file that is wrong, by line and column, and leaves with 2 if there is one.
+
+    Example: messnetz town check /srv/town
     """
     from cloud import town as towns  # noqa: PLC0415 - loaded when asked for
     from gateway import config  # noqa: PLC0415 - loaded when asked for
@@ -186,7 +188,7 @@ def check(directory: Path) -> None:
 @click.option("--force", is_flag=True, help="Also where more than 5 % of the devices are gone.")
 @click.option("--backdate", is_flag=True, help="Also where a device that is known changes today or earlier.")
 def registry(directory: Path, output: Path, *, force: bool, backdate: bool) -> None:
-    """Build the collectors' registry from a town's directory, or carry it on.
+    """Build the collectors' registry from a town, or carry it on.
 
     What it said of days that have passed, it goes on to say: keep the file, it is the history. A device that
     moves needs `since: YYYY-MM-DD`, the day of the change, tomorrow or later; a new one counts from today unless

@@ -62,22 +62,28 @@ class TlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Certificates of a mutual TLS connection (PEM files)."""
 
     ca: str
+    """Path of the certificate of the authority that signed the broker's."""
     certificate: str
+    """Path of our own certificate; brokers take its CN as our name."""
     key: str
+    """Path of the key of our certificate, mode 0600, without a passphrase."""
 
 
 class MqttConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Where the broker is and who we are to it."""
 
     host: Host
+    """Name or address of the broker; with `tls` the name that its certificate has."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
-    """1883, with `tls` 8883, unless set."""
+    """Port of the broker; 1883, with `tls` 8883, unless set."""
     user: str | None = None
-    """With `password_file`; where the broker knows its users by their certificates, neither."""
+    """Our name, with `password_file`; where the broker knows its users by their certificates, neither."""
     password_file: str | None = None
     """A file with mode 0600 that holds the password alone."""
     tls: TlsConfig | None = None
+    """Certificates; without them the connection is plain, for a machine's own loopback only."""
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
+    """After one and a half times as long without a sign of life the broker hangs up."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """`auto` tries MQTT 5 first and stays with what the broker accepts."""
 

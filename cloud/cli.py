@@ -64,7 +64,7 @@ def _load(file: Path) -> tuple[CollectorFile, Registry]:
 @_file
 @click.option("--offline", is_flag=True, help="Check the files only; do not reach for the store.")
 def check(file: Path, *, offline: bool) -> None:
-    """Check a collector's file, its registry, and whether the store can be reached.
+    """Check a collector's file, its registry and its store.
 
     Example: messnetz cloud check collector.yaml
     """
@@ -94,9 +94,9 @@ _force = click.option(
 @_file
 @_force
 def run(file: Path, *, force: bool) -> None:
-    """Run all that a small town needs, in one process, until it is told to stop (SIGTERM, Ctrl-C).
+    """Run all that a small town needs, in one process.
 
-    Today that is the collector. SIGHUP makes it read the registry again.
+    Until it is told to stop (SIGTERM, Ctrl-C). Today that is the collector. SIGHUP makes it read the registry again.
 
     Example: messnetz cloud run /etc/messnetz/collector.yaml
     """
@@ -107,9 +107,9 @@ def run(file: Path, *, force: bool) -> None:
 @_file
 @_force
 def collect(file: Path, *, force: bool) -> None:
-    """Run a collector and nothing else: one of several on a shared subscription.
+    """Run a collector alone, one of several.
 
-    SIGTERM ends it, SIGHUP makes it read the registry again.
+    They share a subscription. SIGTERM ends it, SIGHUP makes it read the registry again.
 
     Example: messnetz cloud collect /etc/messnetz/collector.yaml
     """

@@ -48,6 +48,7 @@ class CommandFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """`command.yaml`: what `messnetz cloud command` needs. A collector's file does, too, with `--key`."""
 
     prefix: Prefix = DEFAULT_PREFIX
+    """Beginning of all topics: as in `town.yaml`."""
     mqtt: MqttConfig
     """The user of city IT: the only one whom the broker lets write `command`."""
     key: str | None = None

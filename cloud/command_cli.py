@@ -87,9 +87,22 @@ def _options(function: Callable[..., dict[str, object]]) -> Callable[..., int]:
     @click.option("--key", type=_path, help="The private key; as FILE says unless given.")
     @click.option("--audit", type=_path, help="Where to write down who sent what; as FILE says unless given.")
     @click.option(
-        "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=DEFAULT_TIMEOUT_S, show_default=True
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0.1),
+        default=DEFAULT_TIMEOUT_S,
+        show_default=True,
+        help="Seconds to wait for what the gateway says.",
     )
-    @click.option("--valid", "valid_s", metavar="DURATION", callback=_life_s, default="5m", show_default=True)
+    @click.option(
+        "--valid",
+        "valid_s",
+        metavar="DURATION",
+        callback=_life_s,
+        default="5m",
+        show_default=True,
+        help="How long the gateway may take it: 90s, 30m, 2h, 7d at most.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object for each thing heard.")
     @click.pass_obj
     @functools.wraps(function)
@@ -166,7 +179,9 @@ def read(device: str) -> dict[str, object]:
 def maintenance(
     device: str | None, *, for_s: float | None, start: datetime | None, end: datetime | None, is_over: bool
 ) -> dict[str, object]:
-    """Mark what a device measures as taken during maintenance; without a device, what the whole gateway does.
+    """Mark what a device measures as taken during maintenance.
+
+    Without a device, what the whole gateway measures.
 
     Example: messnetz cloud command command.yaml school-gw maintenance school-main --for 2h
     """
@@ -183,7 +198,9 @@ def maintenance(
 @click.argument("value")
 @_options
 def configure(device: str, setting: str, value: str) -> dict[str, object]:
-    """Write a setting that the device's profile declares into the device.
+    """Write a setting into a device.
+
+    One that the device's profile declares.
 
     Example: messnetz cloud command command.yaml school-gw configure soil-3 interval_min 20
     """
@@ -234,7 +251,9 @@ def reload() -> dict[str, object]:
 @click.option("--to", "end", type=_TIME, metavar="TIME", help="Until that time (UTC); now unless given.")
 @_options
 def resend(start: datetime, end: datetime | None) -> dict[str, object]:
-    """Have the agent send once more what it sealed in a span: for a database that was restored from a backup.
+    """Have the agent send once more what it sealed in a span.
+
+    For a database that was restored from a backup.
 
     Example: messnetz cloud command command.yaml school-gw resend --from 2026-11-20
     """
@@ -257,7 +276,9 @@ def key() -> None:
 @key.command()
 @click.argument("file", type=_path)
 def new(file: Path) -> None:
-    """Make a key: FILE for who sends commands (mode 0600), FILE.pub for the gateways.
+    """Make a key, and its public half.
+
+    FILE is for who sends commands (mode 0600), FILE.pub for the gateways.
 
     Example: messnetz cloud key new command.key
     """
@@ -271,7 +292,7 @@ def new(file: Path) -> None:
 @key.command()
 @click.argument("file", type=_path)
 def show(file: Path) -> None:
-    """Show the public half of a private key, as a gateway's file wants it.
+    """Show the public half of a key, as a gateway's file wants it.
 
     Example: messnetz cloud key show command.key
     """

@@ -35,10 +35,13 @@ class CollectorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     collector: Id
     """Name of this collector; also its MQTT client id. No gateway and no device has the same."""
     prefix: Prefix = DEFAULT_PREFIX
+    """Beginning of all topics: as in `town.yaml`."""
     mqtt: MqttConfig
+    """The broker."""
     registry: str = "registry.yaml"
     """Made by `messnetz town registry`; relative to this file, like every path here."""
     store: StoreConfig
+    """The database."""
     shared: bool = False
     """Share the gateways' batches with other collectors; the broker must know shared subscriptions."""
     group_file: str | None = None

@@ -35,9 +35,13 @@ class TownFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """`town.yaml`."""
 
     name: str
+    """The town's name, as people write it."""
     prefix: Prefix = DEFAULT_PREFIX
+    """Beginning of all MQTT topics; a broker that serves several towns wants one for each."""
     timezone: str = "Europe/Berlin"
+    """IANA time zone in which the town's days begin; what is stored is in UTC. For the boards to come."""
     language: Literal["de", "en"] = "de"
+    """Language of what the town's people read; for the boards to come."""
 
 
 @dataclass(frozen=True)

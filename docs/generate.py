@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 from pathlib import Path
 from types import UnionType
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 NO_NEWLINE = r"(?!\n)"  # Python's `$` also matches before a last newline
+UNITS = {
+    "_readings_per_s": "readings/s",
+    "_interval_s": "s",
+    "_readings": "readings",
+    "_s": "s",
+    "_d": "d",
+    "_mb": "MiB",
+    "baud_rate": "Bd",
+    "window": "batches",
+    "lat": "°",
+    "lon": "°",
+}
+"""End of a setting's name -> its unit; the first that fits. The others are counts and numbers without one."""
 NOTE = "<!-- Made by docs/generate.py; change the code and run `make docs`. -->\n"
 
 SECTIONS: list[tuple[str, str, list[type[msgspec.Struct]]]] = [
@@ -70,13 +84,16 @@ def describe(kind: Any) -> str:  # noqa: ANN401, PLR0911 - any annotation; one r
     if origin is Annotated:
         return describe(arguments[0]) + _bounds(arguments[1:])
     if origin in (Union, UnionType):
-        return " or ".join(describe(part) for part in arguments if part is not type(None))
+        parts = [part for part in arguments if part is not type(None)]
+        words = ["or a list of such" if part == list[parts[0]] else describe(part) for part in parts]  # type: ignore[valid-type]
+        return ", ".join(words)
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin is list:
         return f"list of {describe(arguments[0])}"
-    if origin is dict or kind is dict:
-        return "mapping"
+    if origin is dict:
+        key, value = arguments
+        return "mapping" if value is object else f"mapping of {describe(key)} to {describe(value)}"
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]
@@ -86,9 +103,9 @@ def _bounds(metas: tuple[Any, ...]) -> str:
     meta = metas[0]
     low, high = meta.ge if meta.ge is not None else meta.gt, meta.le
     if low is not None and high is not None:
-        return f", {low:g} to {high:g}"
+        return f", {_plain(low)} to {_plain(high)}"
     if low is not None:
-        return f", {'at least' if meta.ge is not None else 'above'} {low:g}"
+        return f", {'at least' if meta.ge is not None else 'above'} {_plain(low)}"
     described = (meta.extra_json_schema or {}).get("description", meta.description)
     if described:
         return f": {described}".replace("|", "\\|")
@@ -97,22 +114,37 @@ def _bounds(metas: tuple[Any, ...]) -> str:
     return ""
 
 
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:g}"
+
+
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     if default is None or isinstance(default, msgspec.Struct) or default in ([], {}):
         return ""
-    return f"`{default}`"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def anchor(title: str) -> str:
+    """Name of a heading in a link, as code hosts make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def unit(name: str) -> str:
+    """Say in which unit a setting is, by its name; empty where it has none."""
+    return next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
 
 
 def _table(struct: type[msgspec.Struct]) -> Iterator[str]:
     yield f"\n### {struct.__name__}\n\n{inspect.cleandoc(struct.__doc__ or '')}\n\n"
-    yield "| key | what | default | |\n| --- | --- | --- | --- |\n"
+    yield "| key | type and bounds | unit | default | what |\n| --- | --- | --- | --- | --- |\n"
     hints, docs = get_type_hints(struct, include_extras=True), field_docs(struct)
     for field in msgspec.structs.fields(struct):
-        text = docs.get(field.name, "")
-        yield f"| `{field.encode_name}` | {describe(hints[field.name])} | {_default(field)} | {text} |\n"
+        kind = describe(hints[field.name])
+        in_unit = unit(field.name) if "number" in kind else ""
+        yield f"| `{field.encode_name}` | {kind} | {in_unit} | {_default(field)} | {docs[field.name]} |\n"
 
 
 def configuration() -> str:
@@ -120,6 +152,8 @@ def configuration() -> str:
     parts = [
         NOTE,
         "# Configuration\n\nYAML 1.2; an unknown key is an error. Paths of secrets are files with mode 0600.\n",
+        "What has neither a default nor `required` may be left out.\n\n",
+        *(f"- [{title}](#{anchor(title)})\n" for title, _, _ in SECTIONS),
     ]
     for title, text, structs in SECTIONS:
         parts.append(f"\n## {title}\n\n{text}\n")
@@ -154,7 +188,7 @@ def measurement_table() -> str:
     table = measurements()
     parts = [NOTE, "# Measurements\n\nWhat the store holds. Times are UTC.\n\n## Readings\n\n"]
     parts.append(f"Tags: {', '.join(f'`{tag}`' for tag in table.readings.tags)} (those that a reading has).\n")
-    parts.append("Fields: one number per quantity, and `q` (the flags) where any is set.\n")
+    parts.append("Fields: one number per quantity, and `q` (the flags) where any is set. Units in brackets.\n")
     common = ", ".join(f"`{field}` ({quantities()[field].unit})" for field in table.readings.common)
     parts.append(f"Every one of them may also hold: {common}.\n")
     parts.append(

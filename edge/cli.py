@@ -62,7 +62,7 @@ _profile = click.argument("profile", callback=_known_profile)
 
 @click.group()
 def device() -> None:
-    """Read and decode devices."""
+    """Read a device on the bench, or decode what it sent."""
 
 
 @device.command("profiles")
@@ -85,7 +85,7 @@ def list_profiles(*, as_json: bool) -> None:
 @_profile
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def show(*, profile: str, as_json: bool) -> None:
-    """Show what a profile measures, what it needs to know, and where its facts come from.
+    """Show what a profile measures and needs to know, and its sources.
 
     Example: messnetz device show eastron/sdm630
     """
@@ -130,9 +130,16 @@ _parameters = click.option(
 @click.option("--serial", metavar="PORT", help="Modbus RTU on a serial port.")
 @click.option("--unit", type=click.IntRange(1, 254), default=1, show_default=True, help="Unit id of the device.")
 @click.option("--baud-rate", type=click.IntRange(300, 4_000_000), help="The profile's unless given; likewise below.")
-@click.option("--parity", type=click.Choice(["N", "E", "O"]))
-@click.option("--stop-bits", type=click.Choice(["1", "2"]))
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.05, 30), default=1.0, help="Seconds.")
+@click.option("--parity", type=click.Choice(["N", "E", "O"]), help="None, even or odd.")
+@click.option("--stop-bits", type=click.Choice(["1", "2"]), help="One or two.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.05, 30),
+    default=1.0,
+    show_default=True,
+    help="Seconds to wait for an answer.",
+)
 @_parameters
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def read(  # noqa: PLR0913 - one parameter per option

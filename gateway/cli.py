@@ -51,21 +51,23 @@ RESENT_NONE = Text(
 RELOAD_TIMEOUT_S = 120.0
 """A reading under way on a bus that changes is finished first."""
 RESEND_TIMEOUT_S = 60.0
-TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+_TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 _file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 
 
 @click.group()
 def gateway() -> None:
-    """Run the agent on a gateway."""
+    """Check, run and ask the agent on a gateway."""
 
 
 @gateway.command()
 @_file
 @click.option("--here", is_flag=True, help="Also load passwords, certificates and keys: for the gateway itself.")
 def check(file: Path, *, here: bool) -> None:
-    """Check a gateway's file, and whether its buses can keep up; touches no device.
+    """Check a gateway's file, and whether its buses can keep up.
+
+    Touches no device.
 
     Example: messnetz gateway check gateways/town-hall-gw.yaml
     """
@@ -84,7 +86,9 @@ def check(file: Path, *, here: bool) -> None:
 @gateway.command()
 @_file
 def run(file: Path) -> None:
-    """Run the agent until it is told to stop (SIGTERM, Ctrl-C); SIGHUP reloads its file.
+    """Run the agent until it is told to stop (SIGTERM, Ctrl-C).
+
+    SIGHUP reloads its file.
 
     Example: messnetz gateway run /etc/messnetz/gateway.yaml
     """
@@ -117,9 +121,9 @@ async def _run(file: Path) -> int:
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 @click.option("--every", "every_s", type=click.FloatRange(min=0.1), help="Again and again, every so many seconds.")
 def status(file: Path, *, as_json: bool, every_s: float | None) -> None:
-    """Show how the agent, its buses and its devices are, and what is sealed and confirmed.
+    """Show how the agent, its buses and its devices are.
 
-    Works on the spool alone where no agent runs.
+    And what is sealed and confirmed. Works on the spool alone where no agent runs.
 
     Example: messnetz gateway status --json
     """
@@ -140,7 +144,9 @@ def status(file: Path, *, as_json: bool, every_s: float | None) -> None:
 @_file
 @click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=1.0, help="Seconds between two looks.")
 def watch(file: Path, *, every_s: float) -> None:
-    """Watch the agent at work: every device with its last values, until Ctrl-C.
+    """Watch the agent at work, until Ctrl-C.
+
+    Shows every device with its last values.
 
     Example: messnetz gateway watch
     """
@@ -153,7 +159,9 @@ def watch(file: Path, *, every_s: float) -> None:
 @gateway.command()
 @_file
 def reload(file: Path) -> None:
-    """Let the running agent take its file as it is now; where it is wrong, the old one stays in force.
+    """Let the running agent take its file as it is now.
+
+    Where it is wrong, the old one stays in force.
 
     Example: messnetz gateway reload
     """
@@ -164,12 +172,12 @@ def reload(file: Path) -> None:
 
 @gateway.command()
 @_file
-@click.option("--from", "begin", required=True, type=click.DateTime(TIME_FORMATS), help="First time of a reading, UTC.")
-@click.option("--to", "end", required=True, type=click.DateTime(TIME_FORMATS), help="Last time of a reading, UTC.")
+@click.option("--from", "begin", required=True, type=_TIME, metavar="TIME", help="First time of a reading, UTC.")
+@click.option("--to", "end", required=True, type=_TIME, metavar="TIME", help="Last time of a reading, UTC.")
 def resend(file: Path, *, begin: datetime, end: datetime) -> None:
-    """Send what the spool holds of a time once more: for a database that was restored from a backup.
+    """Send what the spool holds of a time once more.
 
-    What is sent twice is stored once.
+    For a database that was restored from a backup; what is sent twice is stored once.
 
     Example: messnetz gateway resend --from 2026-11-01 --to 2026-11-02T06:00
     """

@@ -44,6 +44,7 @@ class SpoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where sealed batches are kept, and how often they are sealed."""
 
     path: str = "/var/lib/messnetz/spool.sqlite"
+    """The file, on a disk of this machine; its directory must be writable."""
     seal_interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 30.0
     """What a power cut may cost at most; the knob for the wear of an SD card."""
     seal_readings: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 500
@@ -81,16 +82,21 @@ class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     since: Day | None = None
     """First day (UTC) on which the gateway hangs there. Set it whenever its site changes."""
     prefix: Prefix = DEFAULT_PREFIX
+    """Beginning of all topics: as in `town.yaml`."""
     clock: Literal["kernel", "trusted"] = "kernel"
     """`kernel`: wait until the kernel says that the clock is synchronised; `trusted`: it always is."""
     mqtt: MqttConfig
+    """The broker."""
     spool: SpoolConfig = SpoolConfig()
+    """Where sealed batches are kept."""
     uplink: UplinkConfig = UplinkConfig()
+    """How batches are sent."""
     socket: str = DEFAULT_SOCKET
-    """Where `messnetz gateway status` asks."""
+    """The agent's socket, where `messnetz gateway status` asks."""
     command_key: CommandKey | list[CommandKey] = []
     """Whose commands the agent obeys: one key, or several while an old one is replaced. None: nobody's."""
     buses: Annotated[list[dict[str, object]], msgspec.Meta(min_length=1)]
+    """What carries devices, one item each; `driver` says which of the sections below holds."""
 
 
 @dataclass(frozen=True)

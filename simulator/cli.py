@@ -117,10 +117,13 @@ def demo(  # noqa: PLR0913 - click hands every option over
     history_s: float | None,
     step_s: float,
 ) -> int:
-    """Run a small town on this machine: seven meters, gateway, broker, collector and database.
+    """Run a small town on this machine, from meters to database.
 
-    Leaves with 0 where every reading that the meters made is in the store once, as it was; else with 1.
+    Seven meters, gateway, broker, collector. Leaves with 0 where every reading that the meters made is in the store
+    once, as it was; else with 1.
     `messnetz demo fault` breaks something in a running one.
+
+    Example: messnetz demo --seconds 30 --keep town
     """
     if context.invoked_subcommand is not None:
         return 0
@@ -150,7 +153,9 @@ def demo(  # noqa: PLR0913 - click hands every option over
 @click.option("--delay", "delay_s", type=Duration(), default="0.4s", show_default=True, help="Of slow.")
 @click.option("--in", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where the demo was kept.")
 def fault(target: str, kind: str, for_s: float | None, how: str, delay_s: float, directory: Path | None) -> None:
-    """Break a device of the running demo; `off` its whole bus; `mend` it again.
+    """Break a device of the running demo, or mend it.
+
+    `off` takes its whole bus.
 
     Example: messnetz demo fault school-gym wrong --how negative --for 60s
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -16,11 +17,19 @@ from cloud import config as collectors
 from cloud import town as towns
 from gateway import config as gateways
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("edge/**/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"^ {4}(messnetz [a-z].*)$|`(messnetz [a-z][^`]*)`", re.MULTILINE)
-FILE = re.compile(r"^```yaml (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(
+    r"^ {4}(?:\$ )?(messnetz [a-z].*)$|^Exec\w+=/usr/local/bin/(messnetz .*)$|`(messnetz [a-z][^`]*)`", re.MULTILINE
+)
+MOST_IN_A_LIST = 66
+"""Characters that a terminal of 80 columns has beside the longest of our names."""
+FILE = re.compile(r"^```yaml ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+UNIT = re.compile(r"^```ini (\S+\.service)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def name_of(page: Path) -> str:
@@ -36,13 +45,13 @@ def anchors(page: Path) -> set[str]:
 
 def commands(page: Path) -> list[str]:
     """Every command line of ours that a page shows."""
-    return [block or inline for block, inline in COMMAND.findall(page.read_text(encoding="utf-8"))]
+    return ["".join(found) for found in COMMAND.findall(page.read_text(encoding="utf-8"))]
 
 
 def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
     """Find the command that a command line names, and what is left of the line."""
     command: click.Command = messnetz.root
-    while isinstance(command, click.Group) and words:
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         words = words[sum(isinstance(parameter, click.Argument) for parameter in command.params) :]
         found = command.get_command(click.Context(command), words[0])
         assert found is not None, f"no command {words[0]!r}"
@@ -83,13 +92,39 @@ def test_the_readme_names_every_command() -> None:
         assert any(line.split()[0] == name for line in shown)
 
 
+def unpack(page: Path, directory: Path) -> list[Path]:
+    """Write every YAML file that a page shows, under the name that it has there."""
+    files = []
+    for name, text in FILE.findall(page.read_text(encoding="utf-8")):
+        assert name, f"{page.name} shows a file without a name: nothing checks it"
+        file = directory / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        files.append(file)
+    return files
+
+
 @pytest.fixture
 def town(tmp_path: Path) -> Path:
     """The town of docs/technician.md."""
-    for file, text in FILE.findall((ROOT / "docs" / "technician.md").read_text(encoding="utf-8")):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text, encoding="utf-8")
+    unpack(ROOT / "docs" / "technician.md", tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_of_a_page_is_decoded_by_who_reads_it(page: Path, tmp_path: Path) -> None:
+    """Whoever copies it gets no error: collectors, gateways, towns, who commands; there is no other kind."""
+    for file in unpack(page, tmp_path):
+        if file.name.startswith("collector"):
+            assert collectors.load(file).collector
+        elif file.name == "command.yaml":
+            commanding.make_key(tmp_path / "command.key")
+            assert commanding.load(file).mqtt.tls
+        elif file.parent.name == "gateways":
+            assert gateways.load(file).file.gateway == file.stem
+        else:
+            assert file.name in ("town.yaml", "sites.yaml"), f"{file.name}: nothing checks it"
+            assert towns.check(tmp_path).devices
 
 
 def test_the_town_of_the_technicians_page_is_sound(town: Path) -> None:
@@ -110,13 +145,13 @@ def test_the_error_of_the_technicians_page_is_the_one_that_appears(town: Path, m
     assert f"\n    {caught.value}\n" in page
 
 
-def test_the_files_of_the_collectors_page_are_sound(tmp_path: Path) -> None:
-    """As the technician's town is."""
-    for name, text in FILE.findall((ROOT / "docs" / "city-it.md").read_text(encoding="utf-8")):
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    assert collectors.load(tmp_path / "collector.yaml").collector == "collector-1"
-    commanding.make_key(tmp_path / "command.key")
-    assert commanding.load(tmp_path / "command.yaml").mqtt.user == "city-it"
+@pytest.mark.parametrize("page", ["technician.md", "city-it.md"])
+def test_the_service_of_a_page_reads_its_file_again_and_comes_back(page: str) -> None:
+    """On Debian 12, whose systemd (252) does not know `notify-reload`."""
+    [(_, unit)] = UNIT.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    lines = set(unit.splitlines())
+    assert {"User=messnetz", "Restart=always", "ExecReload=/bin/kill -HUP $MAINPID"} <= lines
+    assert "Type=notify-reload" not in lines
 
 
 def test_every_decision_is_listed() -> None:
@@ -124,3 +159,36 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = LINK.findall((folder / "README.md").read_text(encoding="utf-8"))
     assert listed == sorted(file.name for file in folder.glob("0*.md"))
+
+
+def leaves(command: click.Command, name: str = "messnetz") -> Iterator[tuple[str, click.Command]]:
+    """Every command below one, itself included where it can be run."""
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield name, command
+    if isinstance(command, click.Group):
+        for word in command.list_commands(click.Context(command)):
+            child = command.get_command(click.Context(command), word)
+            assert child is not None
+            yield from leaves(child, f"{name} {word}")
+
+
+def test_every_command_explains_itself() -> None:
+    """A line that the list of commands shows whole, and a sentence for each option."""
+    for name, command in leaves(messnetz.root):
+        assert not command.get_short_help_str(MOST_IN_A_LIST).endswith("..."), f"{name}: the list cuts its line off"
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert (option.help or "").strip(), f"{name} {option.opts[0]}: no sentence"
+
+
+def test_every_command_has_an_example_of_itself() -> None:
+    """With options that it has."""
+    for name, command in leaves(messnetz.root):
+        example = re.search(r"Example:\s(.*)", f"{command.help} {command.epilog}", re.DOTALL)
+        assert example, f"{name}: no example"
+        line = re.search(r"messnetz (.*(?:\n    +--\w.*)?)", example[1])
+        assert line, f"{name}: an example of something else"
+        found, rest = resolve(shlex.split(line[1]))
+        assert found.name == command.name, name
+        known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in rest if word.startswith("-")} <= known, line[1]

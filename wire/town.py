@@ -21,8 +21,11 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One device on a bus. Drivers extend it by what their protocol needs to find it."""
 
     id: Id
+    """Name of the device, unique in the town and for ever."""
     profile: ProfileName
+    """Its model: `messnetz device profiles` lists all."""
     site: Id
+    """Where it measures: a key of `sites.yaml`."""
     interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] | None = None
     """Seconds between samples; the profile's unless set."""
     urgent: bool = False
@@ -81,13 +84,19 @@ class Coordinates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """WGS 84, degrees."""
 
     lat: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    """Latitude, north positive."""
     lon: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    """Longitude, east positive."""
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A place with a name, a sector and coordinates: a row of `sites.yaml`."""
 
     name: str
+    """As people call it."""
     sector: Sector
+    """Part of the town's life; a tag of every reading."""
     coordinates: Coordinates | None = None
+    """For maps."""
     address: str | None = None
+    """For people who drive there."""

@@ -27,7 +27,7 @@ class EmbeddedConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A SQLite file of our own: no server at all."""
 
     path: Annotated[str, msgspec.Meta(min_length=1)]
-    """Relative to the configuration's directory."""
+    """The file, relative to the configuration's directory; the collector makes it."""
 
     def open(self, base_dir: Path) -> Store:
         """Make this store."""
@@ -40,8 +40,11 @@ class Influx1Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     """InfluxDB 1.x, as Debian packages it."""
 
     url: Url
+    """Where its HTTP interface is: `http://127.0.0.1:8086`."""
     database: Database = "messnetz"
+    """Name of the database; made where it is missing and the user may."""
     user: str | None = None
+    """With `password_file`; neither where InfluxDB asks for none."""
     password_file: str | None = None
     """A file with mode 0600 that holds the password alone; relative to the configuration's directory."""
 
@@ -61,8 +64,11 @@ class Influx2Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     """InfluxDB 2.x; 3 Core within its limits."""
 
     url: Url
+    """Where its HTTP interface is: `http://127.0.0.1:8086`."""
     org: Annotated[str, msgspec.Meta(min_length=1)]
+    """Name of the organisation."""
     bucket: Bucket
+    """Name of the bucket, as `bucket` or `database/policy`."""
     token_file: str | None = None
     """A file with mode 0600 that holds the token alone; without it MESSNETZ_INFLUX_TOKEN holds it."""
 
@@ -85,8 +91,11 @@ class StoreConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Exactly one store."""
 
     embedded: EmbeddedConfig | None = None
+    """SQLite, without a server: one school, a trial."""
     influx1: Influx1Config | None = None
+    """InfluxDB 1.x."""
     influx2: Influx2Config | None = None
+    """InfluxDB 2.x."""
 
     def __post_init__(self) -> None:
         if len(self._given()) != 1:

@@ -67,17 +67,22 @@ class ModbusBusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """One Modbus bus: a TCP endpoint or a serial port, and the devices on it."""
 
     id: Id
+    """Name of the bus, unique in its gateway."""
     driver: Literal["modbus"]
+    """What speaks to the devices."""
     tcp: str | None = None
-    """`HOST:PORT`; the port is 502 unless given."""
+    """`HOST:PORT` of a Modbus TCP server; the port is 502 unless given. One of `tcp`, `rtu_over_tcp` and `serial`."""
     rtu_over_tcp: str | None = None
     """`HOST:PORT` of a serial server that passes RTU frames through as they are."""
     serial: str | None = None
-    """The port, best by its lasting name: `/dev/serial/by-id/...`."""
+    """The serial port, best by its lasting name: `/dev/serial/by-id/...`."""
     baud_rate: Annotated[int, msgspec.Meta(ge=300, le=4_000_000)] | None = None
-    """The first device's profile says what is usual, unless set; likewise parity and stop bits."""
+    """Of a serial line; unless set, what the first device's profile says is usual."""
     parity: Literal["N", "E", "O"] | None = None
+    """None, even or odd; likewise."""
     stop_bits: Literal[1, 2] | None = None
+    """Likewise."""
     timeout_s: Annotated[float, msgspec.Meta(ge=0.05, le=30)] = 1.0
     """How long a device may take to answer one request."""
     devices: Annotated[list[ModbusDevice], msgspec.Meta(min_length=1)]
+    """What hangs on the bus."""
