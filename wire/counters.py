@@ -14,7 +14,7 @@ quantity's hard range is not for these rules: flag it, and leave the counter's s
     the third of a held run, over half an hour          within the run    -        segment ("confirm the exchange")
 
 What is held never moves the base, so a growing interval does not make a jump legitimate, and a counter that came back
-from 0 is not booked from 0.
+from 0 is not booked from 0; not even where it said 0 for so long that this became a segment.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ UNKNOWN_S = 3600.0
 """How long the first reading of a counter may have stood already: its next step may be an hour's."""
 ROLL_OVER_S = 900.0
 """As `CATCH_UP_S`, for a rollover: a counter that rested and then was reset must not look like one."""
+LEAP_SHARE = 0.5
+"""Of the way back to the segment before, in one reading: so far only who comes back leaps."""
 ROLL_OVER_SHARE = 0.25
 """Most of the modulus that one rollover may add."""
 
@@ -75,6 +77,14 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
     last: Track
 
 
+class Former(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The end of the segment before one that began below it: a counter that said 0 for long may come back there."""
+
+    last: Track
+    start: float
+    """Where the new segment began."""
+
+
 class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is known of a counter."""
 
@@ -83,6 +93,7 @@ class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_proven: bool = False
     """Whether another reading has agreed with the first one."""
     held: Held | None = None
+    former: Former | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -98,23 +109,13 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     """Of a new segment: the stretch for which nothing is booked, nor ever will be."""
 
 
-def judge(state: State | None, rules: Rules, value: float, at_s: float) -> tuple[State, Verdict]:
+def judge(state: State | None, rules: Rules, value: float, at_s: float) -> tuple[State | None, Verdict]:
     """Judge the next reading of a counter, in the order of their times; None is a counter never seen."""
-    if state is None or not math.isfinite(value):
-        return _begun(state, value, at_s)
-    base, held = state.base, state.held
-    fits_held = held is not None and _fits(held.last, rules, value, at_s)
-    if held is not None and fits_held and (held.start > base.value or not _fits(base, rules, value, at_s)):
-        return _extended(state, held, value, at_s)
-    if _fits(base, rules, value, at_s):
-        event: Event = "" if held is None else "return"
-        verdict = Verdict(max(0.0, value - base.value), 0, event, base.seen_s)
-        return State(_moved(base, value, at_s), is_proven=True), verdict
-    over_top = _rise_over_top(base, rules, value, at_s)
-    if over_top is not None:
-        verdict = Verdict(over_top, Flag.ROLLOVER, "rollover", base.seen_s)
-        return State(Track(value, at_s, at_s), is_proven=True), verdict
-    return _unfit(state, value, at_s)
+    if not math.isfinite(value):
+        return state, Verdict(None, Flag.RANGE, "no_number")
+    if state is None or (not state.is_proven and state.base.value == 0.0 != value):  # meters say 0 while they start
+        return started(value, at_s), Verdict(None, 0, "start")
+    return _judge(state, rules, value, at_s)
 
 
 def started(value: float, at_s: float) -> State:
@@ -139,10 +140,12 @@ def exchange(state: State | None, rules: Rules, end_old: float, start_new: float
 
 def shifted(state: State, by_s: float, unsure_s: float = 0.0) -> State:
     """Move a state's times onto another clock; an increase may have begun `unsure_s` before what that one says."""
-    base, held = _shifted(state.base, by_s), state.held
+    base, held, former = _shifted(state.base, by_s), state.held, state.former
     if held is not None:
         held = Held(held.start, held.start_s + by_s, held.count, _shifted(held.last, by_s))
-    return State(Track(base.value, base.changed_s - unsure_s, base.seen_s), state.is_proven, held)
+    if former is not None:
+        former = Former(_shifted(former.last, by_s), former.start)
+    return State(Track(base.value, base.changed_s - unsure_s, base.seen_s), state.is_proven, held, former)
 
 
 def rounding(rules: Rules, value: float) -> float:
@@ -150,21 +153,39 @@ def rounding(rules: Rules, value: float) -> float:
     return max(rules.resolution, abs(value) * FLOAT32_STEP)
 
 
-def _begun(state: State | None, value: float, at_s: float) -> tuple[State, Verdict]:
-    if not math.isfinite(value):
-        return state or started(0.0, at_s), Verdict(None, Flag.RANGE, "no_number")
-    return started(value, at_s), Verdict(None, 0, "start")
-
-
-def _unfit(state: State, value: float, at_s: float) -> tuple[State, Verdict]:
-    """Hold a reading that fits nothing: it may be the first of a new segment."""
-    base = state.base
-    if not state.is_proven and base.value == 0.0:  # meters say 0 while they start: no base to judge others by
-        return started(value, at_s), Verdict(None, 0, "start")
-    found = State(base, state.is_proven, Held(value, at_s, 1, Track(value, at_s, at_s)))
+def _judge(state: State, rules: Rules, value: float, at_s: float) -> tuple[State, Verdict]:
+    base, held, former = state.base, state.held, state.former
+    if former is not None and _is_back(former, base, rules, value, at_s):
+        rise = max(0.0, value - former.last.value - (base.value - former.start))
+        return State(_moved(former.last, value, at_s), is_proven=True), Verdict(rise, 0, "return", former.last.seen_s)
+    fits_held = held is not None and _fits(held.last, rules, value, at_s)
+    if held is not None and fits_held and (held.start > base.value or not _fits(base, rules, value, at_s)):
+        return _extended(state, held, value, at_s)
+    if _fits(base, rules, value, at_s):
+        event: Event = "" if held is None else "return"
+        verdict = Verdict(max(0.0, value - base.value), 0, event, base.seen_s)
+        return State(_moved(base, value, at_s), is_proven=True, former=_still_former(former, value)), verdict
+    over_top = _rise_over_top(base, rules, value, at_s)
+    if over_top is not None:
+        verdict = Verdict(over_top, Flag.ROLLOVER, "rollover", base.seen_s)
+        return State(Track(value, at_s, at_s), is_proven=True), verdict
+    found = State(base, state.is_proven, Held(value, at_s, 1, Track(value, at_s, at_s)), former)
     if value < base.value:
         return found, Verdict(None, Flag.RESET, "fall")
     return found, Verdict(None, Flag.STEP, "jump")
+
+
+def _is_back(former: Former, base: Track, rules: Rules, value: float, at_s: float) -> bool:
+    """Whether a counter came back to the segment before: in one leap, and as if it had counted there all the time."""
+    leap = LEAP_SHARE * (former.last.value - former.start)
+    return value - base.value >= leap and _fits(former.last, rules, value, at_s)
+
+
+def _still_former(former: Former | None, value: float) -> Former | None:
+    """Forget the segment before as soon as the new one has counted far by itself."""
+    if former is None or value - former.start >= LEAP_SHARE * (former.last.value - former.start):
+        return None
+    return former
 
 
 def _shifted(track: Track, by_s: float) -> Track:
@@ -200,9 +221,10 @@ def _most(track: Track, rules: Rules, at_s: float, back_s: float) -> float:
 def _extended(state: State, held: Held, value: float, at_s: float) -> tuple[State, Verdict]:
     """Take a reading that fits the held run; the third one over half an hour makes it the new base."""
     run = Held(held.start, held.start_s, held.count + 1, _moved(held.last, value, at_s))
+    base, is_fall = state.base, held.start < state.base.value
     if run.count >= CONFIRM_READINGS and at_s - run.start_s >= CONFIRM_S:
-        unknown_s = (state.base.seen_s, run.start_s)
-        rise = run.last.value - run.start
-        return State(run.last, is_proven=True), Verdict(rise, 0, "segment", run.start_s, unknown_s)
-    flag = Flag.RESET if held.start < state.base.value else Flag.STEP
-    return State(state.base, state.is_proven, run), Verdict(None, flag, "held")
+        rise, unknown_s = run.last.value - run.start, (base.seen_s, run.start_s)
+        former = _still_former(Former(base, run.start), run.last.value) if is_fall else None
+        return State(run.last, is_proven=True, former=former), Verdict(rise, 0, "segment", run.start_s, unknown_s)
+    flag = Flag.RESET if is_fall else Flag.STEP
+    return State(base, state.is_proven, run, state.former), Verdict(None, flag, "held")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge.plausibility.hints import Hint
 from edge.plausibility.watch import Watch
 from wire import counters
-from wire.counters import Held, State, Track
+from wire.counters import Former, Held, State, Track
 from wire.readings import Flag
 
 if TYPE_CHECKING:
@@ -16,26 +18,27 @@ if TYPE_CHECKING:
     from edge.plausibility.watch import Memory
 
 RANGE = int(Flag.RANGE)
+NONE = (math.nan,) * 6
 
 
 class Counter(Watch):
     """One counter of one device."""
 
-    __slots__ = ("_changed_s", "_held", "_is_proven", "_last", "_seen_s", "notable")
+    __slots__ = ("_changed_s", "_last", "_seen_s", "_state", "notable")
 
     def __init__(self, rules: Rules) -> None:
         super().__init__(rules)
+        self._state: State | None = None
+        """The whole state; where the short way can be gone it is None, and the three below are all there is."""
         self._last = math.nan
         self._changed_s = self._seen_s = 0.0
-        self._is_proven = False
-        self._held: Held | None = None
         self.notable = 0
         """How often something happened that a restart should not make undone."""
 
     def judge(self, value: float, at_s: float) -> int:
         """Return the flags of the next reading; where it is suspect, `hint` says why."""
-        if self._held is None and self._is_proven:
-            rise = value - self._last
+        if self._state is None:
+            rise = value - self._last  # NaN as long as nothing is known
             if rise == 0.0:
                 self._seen_s = at_s
                 return 0
@@ -47,22 +50,23 @@ class Counter(Watch):
 
     def remember(self) -> Memory | None:
         """Return what a restart must not forget; None where there is nothing."""
-        if math.isnan(self._last):
+        state = self._whole()
+        if state is None:
             return None
-        plain = (self._last, self._changed_s, self._seen_s, float(self._is_proven))
-        if self._held is None:
-            return plain
-        held, last = self._held, self._held.last
-        return (*plain, held.start, held.start_s, float(held.count), last.value, last.changed_s, last.seen_s)
+        held, former = state.held, state.former
+        return (
+            *msgspec.structs.astuple(state.base),
+            float(state.is_proven),
+            *((held.start, held.start_s, float(held.count), *msgspec.structs.astuple(held.last)) if held else NONE[:6]),
+            *((former.start, *msgspec.structs.astuple(former.last)) if former else NONE[:4]),
+        )
 
     def recall(self, memory: Memory, by_s: float, unsure_s: float) -> None:
         """Take what another run remembered, its times moved onto this run's clock."""
-        value, changed_s, seen_s, is_proven, *more = memory
-        held = None
-        if more:
-            start, start_s, count, *last = more
-            held = Held(start, start_s, int(count), Track(*last))
-        state = State(Track(value, changed_s, seen_s), bool(is_proven), held)
+        value, changed_s, seen_s, is_proven, start, start_s, count, h1, h2, h3, former, f1, f2, f3 = memory
+        held = None if math.isnan(start) else Held(start, start_s, int(count), Track(h1, h2, h3))
+        before = None if math.isnan(former) else Former(Track(f1, f2, f3), former)
+        state = State(Track(value, changed_s, seen_s), bool(is_proven), held, before)
         self._take(counters.shifted(state, by_s, unsure_s))
 
     def _judge(self, value: float, at_s: float) -> int:
@@ -71,21 +75,24 @@ class Counter(Watch):
         if hint is not None:
             self.hint = hint
             return RANGE
-        before = self._state()
-        after, verdict = counters.judge(before, rules.counter, value, at_s)
+        after, verdict = counters.judge(self._whole(), rules.counter, value, at_s)
         self._take(after)
-        if before is not None and (after.held is None) != (before.held is None):
+        if verdict.event in ("fall", "jump", "segment", "return", "rollover"):
             self.notable += 1
         if verdict.delta is None and verdict.flags:
             self.hint = Hint("fall" if verdict.flags & Flag.RESET else "jump", {"before": self._last})
         return int(verdict.flags)
 
-    def _state(self) -> State | None:
+    def _whole(self) -> State | None:
+        if self._state is not None:
+            return self._state
         if math.isnan(self._last):
             return None
-        return State(Track(self._last, self._changed_s, self._seen_s), self._is_proven, self._held)
+        return State(Track(self._last, self._changed_s, self._seen_s), is_proven=True)
 
-    def _take(self, state: State) -> None:
-        base = state.base
-        self._last, self._changed_s, self._seen_s = base.value, base.changed_s, base.seen_s
-        self._is_proven, self._held = state.is_proven, state.held
+    def _take(self, state: State | None) -> None:
+        if state is None:
+            return
+        is_plain = state.is_proven and state.held is None and state.former is None
+        self._state = None if is_plain else state
+        self._last, self._changed_s, self._seen_s = msgspec.structs.astuple(state.base)

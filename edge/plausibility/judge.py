@@ -1,4 +1,4 @@
-"""Judges all readings of one device. Nothing is dropped; what cannot be believed is flagged, and said once an hour."""
+"""Judges all readings of one device. Nothing is dropped; what cannot be believed is flagged, and said in the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAY_AGAIN_S = 3600.0
+SAY_AGAIN_S = 6 * 3600.0
 PAIRS_S = 5.0
 """A flow and its counter are compared so often at most."""
 
