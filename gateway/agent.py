@@ -19,6 +19,7 @@ from gateway.clock import Clock
 from gateway.command_handlers import Handlers as CommandHandlers
 from gateway.commands import Commands
 from gateway.condition import Condition
+from gateway.judgement import JudgeMemory
 from gateway.link import Link
 from gateway.machine import ROOT, Machine
 from gateway.sealer import Sealer, SpoolThread
@@ -80,7 +81,8 @@ class Agent:
         self._sender = Sender(self._spool, self._uplink, self._link.publish_batch, renew=self._link.renew)
         self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
         self._sealer.started(devices)
-        self._buses = Buses(self._clock, self._deliver)
+        self._judgement = JudgeMemory(Path(file.spool.path))
+        self._buses = Buses(self._clock, self._deliver, self._judgement.recall)
         handlers = CommandHandlers(self._buses.poller, self.reload, self._resend)
         self._commands = Commands(self._config, handlers, self._clock, self._link.publish_reply)
         self._condition = self._own_condition()
@@ -95,6 +97,7 @@ class Agent:
                 await self._drain()
                 self._sending.cancel()
         finally:
+            await self._judgement.save(self._buses.devices)
             await self._sealer.seal()  # after a fault, too, what is pending goes to disk
             await self._link.stop()
             await self._spool.close()
@@ -164,7 +167,7 @@ class Agent:
         watchdog = Watchdog(self._notifier, self._parts, lambda: self._spool.run(lambda _: None))
         async with asyncio.TaskGroup() as group:
             self._sealing = group.create_task(self._sealer.run(stop))
-            jobs = (self._condition.run, self._watch_clock, self._tell_systemd, self._commands.run)
+            jobs = (self._condition.run, self._watch_clock, self._tell_systemd, self._commands.run, self._remember)
             for job in jobs:
                 group.create_task(job(stop))
             await self._buses.apply(self._config)
@@ -216,6 +219,9 @@ class Agent:
             self._say()
             if await clock.stopped_within(stop, SAY_S):
                 return
+
+    async def _remember(self, stop: asyncio.Event) -> None:
+        await self._judgement.run(stop, self._buses.devices)
 
     def _say(self) -> None:
         """Tell systemd in one line how the agent is."""

@@ -29,9 +29,16 @@ class _Running:
 class Buses:
     """All pollers of an agent."""
 
-    def __init__(self, trust: Clock, deliver: Callable[[Sample], None]) -> None:
+    def __init__(
+        self,
+        trust: Clock,
+        deliver: Callable[[Sample], None],
+        recall: Callable[[DeviceState], None] = lambda _: None,
+    ) -> None:
+        """`recall` is told of every device that is new to this run of the agent."""
         self._clock = trust
         self._deliver = deliver
+        self._recall = recall
         self._running: dict[str, _Running] = {}
         self.devices: dict[str, DeviceState] = {}
         """By id. They outlive reloads."""
@@ -107,6 +114,7 @@ class Buses:
             "errors": errors,
             "values": len(state.latest),
             "error": state.error,
+            "suspect": [said._asdict() for said in state.suspicions()],
         }
         if with_latest:
             about["latest"] = [{"name": name, **latest._asdict()} for name, latest in state.latest.items()]
@@ -122,6 +130,7 @@ class Buses:
                 self.devices[name].configure(device, bus, entry)
             else:
                 self.devices[name] = DeviceState(device, bus, entry)
+                self._recall(self.devices[name])
         self._times = {time.bus: time for time in config.bus_times}
 
     def _start(self, plan: BusPlan, former: Poller | None) -> None:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from base.retry import Backoff
+from edge.plausibility import judge as judges
 from gateway import clock
 from gateway.dead_band import DeadBand
 from gateway.reach import BusReport, Reach
@@ -13,6 +14,7 @@ from wire.readings import Sample
 
 if TYPE_CHECKING:
     from edge.interface import Measured, PlannedDevice, Traffic
+    from edge.plausibility.judge import Judge, Suspicion
     from wire.readings import Reading
     from wire.town import DeviceEntry
 
@@ -43,6 +45,8 @@ class DeviceState:
         """Why the last reading failed; empty where it did not."""
         self.backoff = Backoff("", logger)
         self._last_ms = 0
+        self.judge: Judge | None = None
+        """Judges what the device says; None where no profile tells what is plausible."""
         self._band: DeadBand | None = None
         self._settings: tuple[object, ...] = ()
         self._model: tuple[object, ...] = ()
@@ -58,11 +62,18 @@ class DeviceState:
             band = (entry.dead_band, entry.dead_band_max_s, planned.interval_s)
             if band != self._settings or self._model != (entry.profile, entry.parameters):
                 self._band = DeadBand(*band) if entry.dead_band else None
+            if self._model != (entry.profile, entry.parameters):
+                self.judge = judges.of_device(planned, entry)
             self._settings, self._model = band, (entry.profile, entry.parameters)
         self.backoff.what = f"device {planned.id} on bus {bus}"
 
+    def suspicions(self) -> list[Suspicion]:
+        """Return which of its readings are not believed now, and why."""
+        return self.judge.suspicions() if self.judge is not None else []
+
     def answered(self, measured: Measured, traffic: Traffic) -> Sample | None:
         """Take what the device said; returns what of it is to be recorded."""
+        measured = self._judged(measured)
         at_ms = self._take(measured)
         readings = measured.readings
         if self._band is not None:
@@ -72,7 +83,13 @@ class DeviceState:
 
     def asked(self, measured: Measured) -> Sample:
         """Take what the device said because somebody asked; the whole of it is to be recorded."""
+        measured = self._judged(measured)
         return self._stamped(self._take(measured), measured.readings)
+
+    def _judged(self, measured: Measured) -> Measured:
+        if self.judge is None:
+            return measured
+        return measured._replace(readings=self.judge.judged(measured.readings, measured.at_s))
 
     def _take(self, measured: Measured) -> int:
         self.backoff.succeeded()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from base.messages import Text
+from edge.plausibility.hints import TEXTS
 from gateway.bustime import percent
 from wire.vocabulary import quantities
 
@@ -119,19 +120,31 @@ def bus_table(bus: Answer, now_ms: int) -> list[str]:
         lines.append(_row(_device(device, now_ms)))
         if device["error"]:
             lines.append(f"    ! {device['error']}")
+        lines += [f"    ? {_suspicion(said)}" for said in device.get("suspect", ())]
         lines += latest(device, now_ms)
     return lines
+
+
+def _suspicion(said: Answer) -> str:
+    text = TEXTS[said["kind"]].say(**said["values"]) if said["kind"] in TEXTS else said["text"]
+    return f"{_label(said['name'])}: {text}"
+
+
+def _label(reading: str) -> str:
+    quantity, _, channel = reading.partition("/")
+    known = quantities().get(quantity)
+    label = known.label.say() if known else quantity
+    return f"{label} {channel}".strip()
 
 
 def latest(device: Answer, now_ms: int) -> list[str]:
     """Show the last values of a device: name, value, unit, age."""
     lines = []
     for value in device.get("latest", ()):
-        quantity, _, channel = value["name"].partition("/")
-        known = quantities().get(quantity)
-        label = known.label.say() if known else quantity
         ago = age((now_ms - value["at_ms"]) / 1000)
-        lines.append(f"    {label} {channel}".ljust(44)[:44] + f" {value['value']:>14.10g} {value['unit']:<6} {ago:>8}")
+        lines.append(
+            f"    {_label(value['name'])}".ljust(44)[:44] + f" {value['value']:>14.10g} {value['unit']:<6} {ago:>8}"
+        )
     return lines
 
 

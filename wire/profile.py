@@ -82,6 +82,42 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return f"{kind}, {self.minimum:g} to {self.maximum:g}"
 
 
+_Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What of one reading is plausible with this model, where that is less than the quantity allows.
+
+    All in the quantity's unit; times `multiply_by` and divided by `divide_by`, as the value itself.
+    """
+
+    range: tuple[float, float] | None = None
+    """Beyond it a value cannot be."""
+    step: _Positive | None = None
+    """Largest plausible change in a minute; of a counter, what can flow in a minute."""
+    stuck_h: _Positive | None = None
+    """Hours without change until it counts as stuck."""
+    modulus: _Positive | None = None
+    """The number at which a counter starts over from 0, such as 100000 for five digits."""
+    resolution: _Positive | None = None
+    """The smallest step between two values."""
+    multiply_by: str | None = None
+    """A parameter, such as the ratio of a current transformer."""
+    divide_by: str | None = None
+    """A parameter, such as pulses per unit."""
+
+    def scaled(self, factor: float) -> Limits:
+        """Return the limits of a device whose values are so much larger."""
+        low, high = sorted(end * factor for end in self.range or (0.0, 0.0))
+        return Limits(
+            range=(low, high) if self.range else None,
+            step=self.step and self.step * abs(factor),
+            stuck_h=self.stuck_h,
+            modulus=self.modulus and self.modulus * abs(factor),
+            resolution=self.resolution and self.resolution * abs(factor),
+        )
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The public half. Unknown keys are the protocol half's, and are checked where that is read."""
 
@@ -94,6 +130,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     readings: Annotated[list[str], msgspec.Meta(min_length=1)]
     """`<quantity>` or `<quantity>/<channel>`, as on the wire."""
     channels: dict[ChannelName, Channel] = {}
+    limits: dict[str, Limits] = {}
+    """By the name of the reading: what is plausible with this model."""
     parameters: dict[str, Parameter] = {}
     sources: Annotated[list[Source], msgspec.Meta(min_length=1)]
     caveats: list[str] = []
@@ -149,6 +187,7 @@ def check(document: strict_yaml.Document, profile: Profile, name: str) -> None:
         if joined != channel:
             raise document.error(("channels", channel), f"the parts of {joined!r}", f"parts that join to {channel!r}")
     _check_parameters(document, profile)
+    _check_limits(document, profile)
     seen: set[str] = set()
     for index, reading in enumerate(profile.readings):
         quantity, _, channel = reading.partition("/")
@@ -170,3 +209,30 @@ def _check_parameters(document: strict_yaml.Document, profile: Profile) -> None:
             raise document.error(("parameters", name), f"{parameter.minimum:g} to {parameter.maximum:g}", "low to high")
         if parameter.default is not None and not parameter.fits(float(parameter.default)):
             raise document.error(("parameters", name, "default"), f"{parameter.default:g}", parameter.expected())
+
+
+def _check_limits(document: strict_yaml.Document, profile: Profile) -> None:
+    for name, limits in profile.limits.items():
+        at = ("limits", name)
+        row = quantities().get(name.partition("/")[0])
+        if name not in profile.readings or row is None:
+            raise ConfigError(document.key_at(*at), f"the reading {name!r}", "one of those listed under 'readings'")
+        if limits.range and limits.range[0] >= limits.range[1]:
+            raise document.error((*at, "range"), "{:g} to {:g}".format(*limits.range), "low to high")
+        if limits.modulus and row.kind != "counter":
+            raise document.error((*at, "modulus"), f"'modulus' of a {row.kind}", "it with counters only")
+        if limits.stuck_h and row.kind not in ("gauge", "delta"):
+            raise document.error((*at, "stuck_h"), f"'stuck_h' of a {row.kind}", "it with gauges and deltas only")
+        for key, parameter in (("multiply_by", limits.multiply_by), ("divide_by", limits.divide_by)):
+            _check_factor(document, (*at, key), profile.parameters, parameter)
+
+
+def _check_factor(
+    document: strict_yaml.Document, at: strict_yaml.Path_, declared: dict[str, Parameter], name: str | None
+) -> None:
+    if name is None:
+        return
+    if name not in declared:
+        raise document.error(at, repr(name), "a parameter declared under 'parameters'")
+    if declared[name].minimum <= 0 <= declared[name].maximum:
+        raise document.error(at, f"{name!r}, which may be 0", "bounds without 0")

@@ -30,6 +30,8 @@ class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: Label
     step: Annotated[float, msgspec.Meta(gt=0)] | None = None
     stuck_h: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    rest: tuple[float, ...] = ()
+    clip: tuple[float, float] | None = None
 
 
 class _Readings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge.modbus.config import Line
     from edge.modbus.model import Compiled
     from edge.modbus.profile import ModbusProfile
+    from edge.plausibility.encoding import Encoding
 
 LINES = ("tcp", "rtu_over_tcp", "serial")
 LAST_UNIT = 247
@@ -38,6 +39,11 @@ class ModbusTarget:
     profile: ModbusProfile = field(repr=False)
     """What the model was compiled from, with `parameters`: two compiled models cannot be compared."""
     parameters: Mapping[str, float]
+
+    @property
+    def encodings(self) -> Mapping[str, Encoding]:
+        """How its values are written down, by the names of the readings."""
+        return self.profile.encodings(self.parameters)
 
     def is_like(self, other: ModbusTarget | None) -> bool:
         """Whether another one is the same device, read in the same way, if perhaps at other times."""

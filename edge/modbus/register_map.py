@@ -24,6 +24,7 @@ from edge.modbus.registers import (
     tidy,
     width,
 )
+from edge.plausibility.encoding import Encoding
 from wire import profile as public
 
 if TYPE_CHECKING:
@@ -134,6 +135,14 @@ class RegisterProfile(public.Profile, frozen=True, forbid_unknown_fields=True, k
         )
         return RegisterMap(half, model)
 
+    def encodings(self, parameters: Mapping[str, float]) -> dict[str, Encoding]:
+        """Say how values are written down, where one register tells it."""
+        return {
+            name: Encoding(entry.type, entry.scale * _ratio(entry, parameters), entry.offset)
+            for name, entry in self.modbus.registers.items()
+            if entry.scale_register is None and entry.bits is None
+        }
+
 
 @dataclass(frozen=True)
 class RegisterMap:
@@ -196,8 +205,7 @@ def _field(name: str, register: Register, half: RegisterHalf, parameters: Mappin
         no_value_high=register.no_value_high,
     )
     extract = bit_field(register.bits[0], register.bits[1]) if register.bits else None
-    factor = parameters[register.multiply_by] if register.multiply_by else 1.0
-    divisor = parameters[register.divide_by] if register.divide_by else 1.0
+    factor, divisor = _factors(register, parameters)
     exponent = _exponent(code, register.scale_register)
 
     as_it_stands = exponent is None and (register.scale, factor, divisor, register.offset) == (1.0, 1.0, 1.0, 0.0)
@@ -221,6 +229,16 @@ def _field(name: str, register: Register, half: RegisterHalf, parameters: Mappin
 
     spans = (span,) if register.scale_register is None else (span, Request(code, register.scale_register, 1))
     return Field(name, spans, plain if as_it_stands and extract is None else decode)
+
+
+def _factors(register: Register, parameters: Mapping[str, float]) -> tuple[float, float]:
+    factor = parameters[register.multiply_by] if register.multiply_by else 1.0
+    return factor, parameters[register.divide_by] if register.divide_by else 1.0
+
+
+def _ratio(register: Register, parameters: Mapping[str, float]) -> float:
+    factor, divisor = _factors(register, parameters)
+    return factor / divisor
 
 
 def _only(key: tuple[int, int]) -> Callable[[Registers], tuple[int]]:

@@ -51,9 +51,20 @@ def test_a_quantity_agrees_with_itself(name: str) -> None:
     assert row.step is None or row.step <= high - low
     if row.kind != "gauge":
         assert low == 0
-        assert row.step is None
+    assert row.kind != "counter" or row.step is not None  # what can flow: no counter is judged without it
+    assert row.kind not in ("delta", "state") or row.step is None
     if row.kind in ("counter", "state"):
         assert row.stuck_h is None  # nothing used, nothing changed: no fault
+
+
+@pytest.mark.parametrize("name", [name for name, row in QUANTITIES.items() if row.rest or row.clip])
+def test_what_a_quantity_rests_at_and_is_set_to_lies_where_it_can(name: str) -> None:
+    """A value at rest is within the range of one that can be stuck; what is clipped reaches beyond the range."""
+    row = QUANTITIES[name]
+    low, high = row.range
+    assert all(low <= value <= high for value in row.rest)
+    assert not row.rest or row.stuck_h is not None
+    assert row.clip is None or (row.clip[0] <= low and high <= row.clip[1] and row.clip != row.range)
 
 
 @pytest.mark.parametrize("name", QUANTITIES)
@@ -103,15 +114,15 @@ def test_one_unit_has_one_ucum_code() -> None:
     ("name", "kind", "unit", "limits", "step", "stuck_h"),
     [
         ("active_power", "gauge", "W", (-5e6, 5e6), None, 24),
-        ("active_energy_import", "counter", "kWh", (0, 1e9), None, None),
+        ("active_energy_import", "counter", "kWh", (0, 1e9), 84, None),  # 5 MW
         ("reactive_power", "gauge", "var", (-5e6, 5e6), None, 24),
         ("voltage", "gauge", "V", (0, 500), 50, 6),
         ("current", "gauge", "A", (0, 6000), None, 24),
         ("frequency", "gauge", "Hz", (45, 55), 1, 1),
         ("power_factor", "gauge", "/", (-1, 1), None, 24),
-        ("gas_volume", "counter", "m3", (0, 1e8), None, None),
-        ("water_volume", "counter", "m3", (0, 1e8), None, None),
-        ("heat_energy", "counter", "kWh", (0, 1e9), None, None),
+        ("gas_volume", "counter", "m3", (0, 1e8), 150, None),
+        ("water_volume", "counter", "m3", (0, 1e8), 170, None),
+        ("heat_energy", "counter", "kWh", (0, 1e9), 1700, None),  # 100 MW
         ("temp_air", "gauge", "Cel", (-50, 60), 3, 6),
         ("temp_water_flow", "gauge", "Cel", (-10, 180), 20, 12),
         ("temp_water_return", "gauge", "Cel", (-10, 180), 20, 12),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from base.strict_yaml import Document
     from edge.modbus.model import Search
     from edge.modbus.sunspec.chain import Block, Found
+    from edge.plausibility.encoding import Encoding
 
 IDENTITY = {"manufacturer": "Mn", "model": "Md", "version": "Vr", "serial_number": "SN"}
 """Points of the common model."""
@@ -83,6 +84,10 @@ class SunSpecProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw
         }
         instance = int(parameters[sunspec.instance]) if sunspec.instance else 1
         return SunSpecDevice(self.modbus, self.readings, uses, instance)
+
+    def encodings(self, _parameters: Mapping[str, float]) -> dict[str, Encoding]:
+        """Say nothing: the device itself tells how its values are written, and which of them are none."""
+        return {}
 
 
 @dataclass(frozen=True)
