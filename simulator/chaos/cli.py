@@ -68,7 +68,8 @@ def chaos(  # noqa: PLR0913 - click hands every option over
     as_json: bool,
     keep: Path | None,
 ) -> int:
-    """Break the whole chain on this machine for a while, and count to the last reading what became of it.
+    """Break the whole chain in many ways, and count every reading.
+
 
     Agents, broker, collectors and store run as processes; they are killed, held, cut off, and given full disks,
     corrupt spools and restored databases. Leaves with 0 where every reading that the devices made is in the store
