@@ -70,7 +70,6 @@ def chaos(  # noqa: PLR0913 - click hands every option over
 ) -> int:
     """Break the whole chain in many ways, and count every reading.
 
-
     Agents, broker, collectors and store run as processes; they are killed, held, cut off, and given full disks,
     corrupt spools and restored databases. Leaves with 0 where every reading that the devices made is in the store
     once and as it was, or declared missing; else with 1. The same seed gives the same schedule.
