@@ -83,9 +83,9 @@ registry.yaml entsteht aus dieser Stadt: messnetz town registry""",
 The collector: it takes from the broker what the gateways send, and writes it into the database.
 registry.yaml is made from this town: messnetz town registry""",
 )
-PASSWORD = Text(
-    de="Das Kennwort steht allein in einer Datei mit Modus 0600.",
-    en="The password stands alone in a file with mode 0600.",
+TLS_COLLECTOR = Text(
+    de="Zuerst ändern: der Broker; im Betrieb immer mit Zertifikaten (SECURITY.md von Messnetz), nie hier.",
+    en="Change first: the broker; in operation always with certificates (SECURITY.md of Messnetz), never here.",
 )
 STORE = Text(
     de="""\

@@ -121,7 +121,10 @@ def _listen(path: Path) -> socket.socket:
         path.chmod(0o660)
     except OSError as error:
         listener.close()
-        raise TransientError(f"{path}: the status socket cannot be made ({error})") from error
+        remedy = "let the service's user write there, or name another path as `socket`"
+        raise TransientError(
+            f"{path}: the status socket cannot be made ({error.strerror or error}); {remedy}"
+        ) from error
     return listener
 
 

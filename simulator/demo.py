@@ -141,7 +141,7 @@ class Demo:
             await run(command, CHECK_TIMEOUT_S)
 
     def _start(self, name: str, part: str, file: Path) -> Process:
-        self.view.say(f"messnetz {part} run {file.name}")
+        self.view.say(f"messnetz {part} run {file.relative_to(self.directory)}")
         return Process(name, (*MESSNETZ, part, "run", str(file)), self.directory / f"{name}.log")
 
     def _agent(self, files: TownFiles, gateway: GatewaySpec) -> Process:

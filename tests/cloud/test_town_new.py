@@ -88,7 +88,7 @@ def test_what_stands_in_comments_is_sound_too(tmp_path: Path) -> None:
         prefix = "prefix: bad-uebersee-nord-1-x\n"
         file.write_text(text if prefix in text or file.name == "sites.yaml" else prefix + text)
     _check(directory)
-    for known in ("tls:", "serial:", "interval_s:", "since:", "influx1:", "password_file:"):
+    for known in ("tls:", "serial:", "interval_s:", "since:", "influx1:", "certificate:"):
         lines = [line.strip() for file in directory.glob("**/*.yaml") for line in file.read_text().splitlines()]
         assert any(line.startswith(known) for line in lines), known
 

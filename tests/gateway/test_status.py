@@ -70,14 +70,14 @@ def test_an_agent_that_answers_rubbish_is_said(reply: bytes, tmp_path: Path) -> 
 
 
 def test_a_place_where_no_socket_can_be_is_said(tmp_path: Path) -> None:
-    """The path is in the message."""
+    """The path is in the message, and what to do."""
     (tmp_path / "file").write_text("")
 
     async def play() -> None:
         async with status.serve(tmp_path / "file" / "agent.sock", _answer):
             pytest.fail("there is no such directory")
 
-    with pytest.raises(TransientError, match=r"agent\.sock"):
+    with pytest.raises(TransientError, match=r"agent\.sock: .*; let the service.s user write there"):
         asyncio.run(play())
 
 
