@@ -220,9 +220,7 @@ def test_a_confirm_for_a_spool_that_was_lost_lets_nothing_of_the_new_one_go(
         _assert_whole(chain)
 
 
-def test_without_an_access_list_a_forger_reaches_only_what_was_handed_over(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
+def test_without_an_access_list_a_forger_reaches_only_what_was_sent(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """Whoever may write the topic can name a stream and numbers; what was not sent under them stays."""
     store = {"embedded": {"path": str(tmp_path / "store.sqlite")}}
     with Chain(tmp_path, mosquitto.port, store, STANDING) as chain:
