@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ACCESS_LIST = Path(__file__).parents[2] / "docs" / "mosquitto.acl"
+SECURITY = Path(__file__).parents[2] / "SECURITY.md"
 COLLECTOR, OTHER, CITY_IT = "collector-1", "other-gw", "city-it"
 EVER = 2**62
 FOREIGN = "f" * 16
@@ -77,7 +77,11 @@ def passwords(tmp_path: Path) -> Path:
 @pytest.fixture
 def guarded(make_mosquitto: Callable[..., Mosquitto], passwords: Path, tmp_path: Path) -> Mosquitto:
     """A mosquitto with users and the access list that the documentation ships."""
-    shutil.copy(ACCESS_LIST, tmp_path / "acl")
+    shown = re.search(
+        r"^```\w+ messnetz.acl\n(.*?)^```$", SECURITY.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert shown, "SECURITY.md shows no access list"
+    (tmp_path / "acl").write_text(shown[1], encoding="utf-8")
     return make_mosquitto(
         settings=[
             "allow_anonymous false",
@@ -220,9 +224,7 @@ def test_a_confirm_for_a_spool_that_was_lost_lets_nothing_of_the_new_one_go(
         _assert_whole(chain)
 
 
-def test_without_an_access_list_a_forger_reaches_only_what_was_handed_over(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
+def test_without_an_access_list_a_forger_reaches_only_what_was_sent(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """Whoever may write the topic can name a stream and numbers; what was not sent under them stays."""
     store = {"embedded": {"path": str(tmp_path / "store.sqlite")}}
     with Chain(tmp_path, mosquitto.port, store, STANDING) as chain:
