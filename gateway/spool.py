@@ -338,7 +338,8 @@ class Spool:
     def _set_aside(self, db: sqlite3.Connection, numbers: Iterable[int]) -> None:
         with transaction(db):
             for number in numbers:
-                gap_table.add(db, eviction.damaged(db, number, self._devices))
+                if not gap_table.seal_again(db, number):
+                    gap_table.add(db, eviction.damaged(db, number, self._devices))
             _mark(db, Settled(rejected=dict.fromkeys(numbers, DAMAGED)), clock.now_ms())
         self._has_gaps = True
 
