@@ -290,6 +290,7 @@ class Agent:
             "dropped_readings": self._sealer.dropped_readings,
             "in_flight_batches": self._uplink.in_flight,
             "window_batches": self._config.file.uplink.window,
+            "uplink": description.sending(self._uplink, time.monotonic()),
             "broker": "{}:{}".format(*self._config.file.mqtt.endpoint()),
             "buses": self._buses.status(with_latest=with_latest),
             **(await description.spool(self._spool, self._uplink)),
