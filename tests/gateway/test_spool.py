@@ -14,6 +14,7 @@ import pytest
 
 from base.errors import PermanentError, TransientError
 from base.sqlite import transaction
+from gateway import rescue
 from gateway.spool import ALIVE_MS, EXPIRE_MS, Limits, SealedBatch, Settled, Spool, read_totals
 from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
@@ -182,6 +183,19 @@ def test_a_spool_of_a_newer_release_is_moved_aside_and_read(path: Path) -> None:
     assert spool.seal([_samples()], Settled(), NOW_MS)[0] > JUMP
     spool.close()
     assert len(list(path.parent.glob("*.damaged-*Z"))) == 1
+
+
+def test_a_rescue_shows_that_it_goes_on(path: Path) -> None:
+    """Now and then, in time with what it saves: whoever watches over the agent must not take it for dead."""
+    spool = _open(path)
+    spool.seal([_samples()] * 200, Settled(), NOW_MS)
+    spool.close()
+    turns: list[int] = []
+    rescue.rescue(path, rescue.Known(frozenset(), 200, NOW_MS, NOW_MS), lambda: turns.append(1))
+    assert len(turns) >= 3
+    spool = _open(path)
+    assert len(spool.next_to_send(1000)) == 200
+    spool.close()
 
 
 def test_a_missing_spool_is_said(path: Path) -> None:
