@@ -54,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latest: bool = False
     """With `status`: the last values of every device, too."""
     from_ms: TimeMs = 0
-    """With `resend`: readings from then on (Unix time in ms) ..."""
+    """With `resend`: what was confirmed or measured from then on (Unix time in ms) ..."""
     to_ms: TimeMs = 0
     """... until then."""
 
