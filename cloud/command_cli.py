@@ -247,13 +247,13 @@ def reload() -> dict[str, object]:
 
 
 @command.command()
-@click.option("--from", "start", required=True, type=_TIME, metavar="TIME", help="Sealed from that time on (UTC).")
+@click.option("--from", "start", required=True, type=_TIME, metavar="TIME", help="That of the backup (UTC).")
 @click.option("--to", "end", type=_TIME, metavar="TIME", help="Until that time (UTC); now unless given.")
 @_options
 def resend(start: datetime, end: datetime | None) -> dict[str, object]:
-    """Have the agent send once more what it sealed in a span.
+    """Have the agent send a span once more.
 
-    For a database that was restored from a backup.
+    What was confirmed in it, or measured: for a database that was restored from a backup.
 
     Example: messnetz cloud command command.yaml school-gw resend --from 2026-11-20
     """

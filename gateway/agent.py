@@ -164,7 +164,12 @@ class Agent:
         self._commands.message(payload, retained)
 
     async def _work(self, stop: asyncio.Event) -> None:
-        watchdog = Watchdog(self._notifier, self._parts, lambda: self._spool.run(lambda _: None))
+        watchdog = Watchdog(
+            self._notifier,
+            self._parts,
+            lambda: self._spool.run(lambda _: None),
+            lambda: self._spool.spool.turned_at_s,
+        )
         async with asyncio.TaskGroup() as group:
             self._sealing = group.create_task(self._sealer.run(stop))
             jobs = (self._condition.run, self._watch_clock, self._tell_systemd, self._commands.run, self._remember)
@@ -237,10 +242,11 @@ class Agent:
 
     def _parts(self) -> Iterator[Part]:
         """Return what must show signs of life, and until when."""
+        rescued_s = self._spool.spool.turned_at_s  # both wait for the spool meanwhile
         seal_s = self._config.file.spool.seal_interval_s + LONGEST_PAUSE_S
-        yield Part("the sealer", 0.0 if self._sealing.done() else self._sealer.turned_at_s + seal_s)
+        yield Part("the sealer", 0.0 if self._sealing.done() else max(self._sealer.turned_at_s, rescued_s) + seal_s)
         send_s = LONGEST_WAIT_S + LONGEST_PAUSE_S
-        yield Part("the sender", 0.0 if self._sending.done() else self._sender.turned_at_s + send_s)
+        yield Part("the sender", 0.0 if self._sending.done() else max(self._sender.turned_at_s, rescued_s) + send_s)
         for poller, has_ended in self._buses.pollers():
             yield Part(f"bus {poller.plan.id}", 0.0 if has_ended else poller.waits_until_s + LONGEST_READ_S)
 
@@ -295,6 +301,7 @@ class Agent:
             "dropped_readings": self._sealer.dropped_readings,
             "in_flight_batches": self._uplink.in_flight,
             "window_batches": self._config.file.uplink.window,
+            "uplink": description.sending(self._uplink, time.monotonic()),
             "broker": "{}:{}".format(*self._config.file.mqtt.endpoint()),
             "buses": self._buses.status(with_latest=with_latest),
             **(await description.spool(self._spool, self._uplink)),

@@ -41,8 +41,8 @@ TIGHT = Text(
 )
 RELOADED = Text(de="{gateway}: Konfiguration {config} ist in Kraft", en="{gateway}: configuration {config} is in force")
 RESENT = Text(
-    de="{gateway}: {batches} Pakete mit Messwerten von {begin} bis {end} (UTC) werden noch einmal gesendet",
-    en="{gateway}: {batches} batches with readings from {begin} to {end} (UTC) are sent again",
+    de="{gateway}: {batches} Pakete, bestätigt oder gemessen von {begin} bis {end} (UTC), werden noch einmal gesendet",
+    en="{gateway}: {batches} batches, confirmed or measured from {begin} to {end} (UTC), are sent again",
 )
 RESENT_NONE = Text(
     de="{gateway}: der Zwischenspeicher hat keine bestätigten Pakete von {begin} bis {end} (UTC)",
@@ -172,10 +172,10 @@ def reload(file: Path) -> None:
 
 @gateway.command()
 @_file
-@click.option("--from", "begin", required=True, type=_TIME, metavar="TIME", help="First time of a reading, UTC.")
-@click.option("--to", "end", required=True, type=_TIME, metavar="TIME", help="Last time of a reading, UTC.")
+@click.option("--from", "begin", required=True, type=_TIME, metavar="TIME", help="That of the backup, UTC.")
+@click.option("--to", "end", required=True, type=_TIME, metavar="TIME", help="That of the restoring, UTC.")
 def resend(file: Path, *, begin: datetime, end: datetime) -> None:
-    """Send what the spool holds of a time once more.
+    """Send once more what was confirmed in a time, or measured.
 
     For a database that was restored from a backup; what is sent twice is stored once.
 

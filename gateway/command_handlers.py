@@ -33,7 +33,7 @@ class Handlers:
     reload: Callable[[], Awaitable[str]] | None = None
     """Read the configuration anew; returns the hash of what is in force then. Raises: MessnetzError where it is bad."""
     resend: Callable[[int, int], Awaitable[int]] | None = None
-    """Send again what was sealed from one time to another (Unix milliseconds); returns how many batches."""
+    """As `Spool.resend` (Unix milliseconds); returns how many batches."""
 
 
 class Outcome(NamedTuple):

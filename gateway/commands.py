@@ -85,7 +85,7 @@ class Commands:
         self._table = Table(file.gateway, handlers, self._memory, self._on_disk)
         self._disk_turn = asyncio.Lock()
         self._arrived: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue(MOST_ARRIVED)
-        self._unsent: deque[Reply] = deque(maxlen=MOST_UNSENT_REPLIES)
+        self._unsent: deque[bytes] = deque(maxlen=MOST_UNSENT_REPLIES)
         self._undecided = 0
         self._running: set[asyncio.Task[None]] = set()
         self._noise = Backoff("commands that nobody with a key of ours has signed", logger)
@@ -290,12 +290,18 @@ class Commands:
             logger.error("%s", error)  # noqa: TRY400 - a sentence, no trace
 
     def _reply(self, command: str, state: State, text: str, result: dict[str, Any] | None = None) -> None:
-        self._unsent.append(Reply(command, self._gateway, state, text, result))
+        reply = Reply(command, self._gateway, state, text, result)
+        try:
+            payload = wire_command.encode_reply(reply)
+        except Exception:  # a driver's result that is no JSON
+            logger.exception("command %s: the result is left out", command)
+            payload = wire_command.encode_reply(msgspec.structs.replace(reply, result=None))
+        self._unsent.append(payload)
         self._send_replies()
 
     def _send_replies(self) -> None:
         while self._unsent:
-            if not self._publish(self._reply_topic, wire_command.encode_reply(self._unsent[0])):
+            if not self._publish(self._reply_topic, self._unsent[0]):
                 return
             self._unsent.popleft()
 

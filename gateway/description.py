@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from gateway import clock
 from gateway.condition import SpoolCondition, size_of
-from gateway.spool import Spool
 
 if TYPE_CHECKING:
     from gateway.sealer import SpoolThread
+    from gateway.spool import Totals
     from gateway.uplink import Uplink
 
 
@@ -20,11 +20,8 @@ async def spool_condition(thread: SpoolThread, uplink: Uplink) -> SpoolCondition
 
     Raises: TransientError, PermanentError as the spool.
     """
-    totals, oldest_ms = await thread.run(lambda spool: (spool.totals(), spool.oldest_waiting_ms()))
-    settled = uplink.settled()  # confirmed or rejected, and marked with the next seal
-    waiting = max(0, totals.waiting_batches - len(settled.confirmed) - len(settled.rejected))
-    rejected = totals.rejected_batches + len(settled.rejected)
-    return SpoolCondition(waiting, oldest_ms if waiting else None, rejected, thread.spool.path)
+    totals, oldest_ms = await _totals(thread, uplink)
+    return SpoolCondition(totals.waiting_batches, oldest_ms, totals.rejected_batches, thread.spool.path)
 
 
 async def spool(thread: SpoolThread, uplink: Uplink) -> dict[str, object]:
@@ -32,18 +29,38 @@ async def spool(thread: SpoolThread, uplink: Uplink) -> dict[str, object]:
 
     Raises: TransientError, PermanentError as the spool.
     """
-    totals = await thread.run(Spool.totals)
-    condition = await spool_condition(thread, uplink)
-    unmarked = uplink.settled()
-    totals = replace(
-        totals,
-        confirmed_batches=totals.confirmed_batches + len(unmarked.confirmed),
-        confirmed_readings=totals.confirmed_readings + uplink.unmarked_readings,
-        waiting_batches=condition.batches,
-        waiting_readings=max(0, totals.waiting_readings - uplink.unmarked_readings),
-    )
+    totals, oldest_ms = await _totals(thread, uplink)
     return {
-        "waiting_s": 0.0 if condition.oldest_ms is None else (clock.now_ms() - condition.oldest_ms) / 1000,
-        "spool_bytes": await asyncio.to_thread(size_of, condition.path),
+        "waiting_s": 0.0 if oldest_ms is None else (clock.now_ms() - oldest_ms) / 1000,
+        "spool_bytes": await asyncio.to_thread(size_of, thread.spool.path),
         **asdict(totals),
     }
+
+
+def sending(uplink: Uplink, now_s: float) -> dict[str, object]:
+    """Return what the status says of the uplink; `now_s` on the monotonic clock."""
+    last_s = uplink.last_confirm_s
+    return {
+        **asdict(uplink.counters),
+        "probe_batches": uplink.probe_queue,
+        "confirmed_s": None if last_s is None else round(now_s - last_s, 1),
+    }
+
+
+async def _totals(thread: SpoolThread, uplink: Uplink) -> tuple[Totals, int | None]:
+    """Return the totals, and when the oldest batch that waits was sealed, with what the next seal will mark counted.
+
+    In one visit: between two, a seal might mark what was confirmed, and it would be missing in both.
+    """
+    totals, oldest_ms = await thread.run(lambda spool: (spool.totals(), spool.oldest_waiting_ms()))
+    unmarked = uplink.settled()
+    confirmed, rejected = len(unmarked.confirmed), len(unmarked.rejected)
+    totals = replace(
+        totals,
+        confirmed_batches=totals.confirmed_batches + confirmed,
+        confirmed_readings=totals.confirmed_readings + uplink.unmarked_readings,
+        rejected_batches=totals.rejected_batches + rejected,
+        waiting_batches=max(0, totals.waiting_batches - confirmed - rejected),
+        waiting_readings=max(0, totals.waiting_readings - uplink.unmarked_readings),
+    )
+    return totals, oldest_ms if totals.waiting_batches else None

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator
 
+MOST_LOOKED_AT = 1_000
+"""Oldest waiting batches that are looked at for their age: a year of them would keep the disk busy for a minute."""
 DAMAGED = "damaged on disk"
 """The reason of a batch set aside because the disk gave back something else; its gap is recorded already."""
 
@@ -65,14 +67,18 @@ def step(db: sqlite3.Connection, choice: Choice, most: int, devices: Iterable[st
 
 
 def _candidates(db: sqlite3.Connection, choice: Choice) -> Iterator[tuple[int, int, int, str | None]]:
-    age = ""
+    condition = ""
     parameters = [choice.state]
-    if choice.before_ms is not None:
+    if choice.before_ms is not None and choice.state == WAITING:
+        oldest = "SELECT number FROM place WHERE state = ? AND is_gap = 0 ORDER BY settled_at_ms, number LIMIT ?"
         sealed = "(SELECT sealed_at_ms FROM batch WHERE batch.number = place.number)"
-        age = f"AND {sealed if choice.state == WAITING else 'settled_at_ms'} < ?"
+        condition = f"AND settled_at_ms = 0 AND number IN ({oldest}) AND {sealed} < ?"
+        parameters += [choice.state, MOST_LOOKED_AT, choice.before_ms]
+    elif choice.before_ms is not None:
+        condition = "AND settled_at_ms < ?"
         parameters.append(choice.before_ms)
     found = db.execute(
-        f"SELECT number, settled_at_ms, readings, reason FROM place WHERE state = ? AND is_gap = 0 {age}"  # noqa: S608 - of two texts
+        f"SELECT number, settled_at_ms, readings, reason FROM place WHERE state = ? AND is_gap = 0 {condition}"  # noqa: S608 - of three texts
         " ORDER BY settled_at_ms, number",
         parameters,
     )

@@ -73,6 +73,11 @@ def sealed(db: sqlite3.Connection, ids: Iterable[int], number: int) -> None:
     db.executemany("UPDATE gap SET batch = ? WHERE id = ?", [(number, gap) for gap in ids])
 
 
+def seal_again(db: sqlite3.Connection, number: int) -> bool:
+    """Let another batch carry what this one did, since it can never be sent; returns whether it carried any gap."""
+    return db.execute("UPDATE gap SET batch = NULL WHERE batch = ?", (number,)).rowcount > 0
+
+
 def recorded(db: sqlite3.Connection) -> list[Gap]:
     """Return all gaps ever recorded, oldest record first."""
     return [Gap(*row) for row in db.execute("SELECT device, since_ms, until_ms, reason, readings FROM gap ORDER BY id")]

@@ -48,10 +48,8 @@ class Poller:
         self._keeps_open = False
         self.bus: Bus | None = None
         self.schedule: Schedule | None = None
-        self.turned_at_s = time.monotonic()
-        """When it last showed a sign of life, on the monotonic clock."""
-        self.waits_until_s = self.turned_at_s
-        """When it will show the next one, unless it reads; what it reads takes its time."""
+        self.waits_until_s = time.monotonic()
+        """When it will show the next sign of life (monotonic), unless it reads; what it reads takes its time."""
         if former is not None and former.bus is not None and former.schedule is not None:
             self.bus = former.bus
             self.bus.follow(plan)
@@ -105,6 +103,11 @@ class Poller:
                 logger.exception("bus %s", self.plan.id)
                 await self._stopped_within(stop, self._backoff.failed(error))
 
+    async def _stopped_within(self, stop: asyncio.Event, seconds: float) -> bool:
+        """Wait where nobody can be served."""
+        self.waits_until_s = time.monotonic() + seconds
+        return await clock.stopped_within(stop, seconds)
+
     async def _poll_bus(self, stop: asyncio.Event) -> None:
         bus = self.bus = self.bus or self.plan.open()
         if self.schedule is None:
@@ -112,7 +115,9 @@ class Poller:
         try:
             while True:
                 due_s, device = self.schedule.next_due()
-                if await self._stopped_within(stop, due_s - time.monotonic()):
+                self.waits_until_s = max(due_s, time.monotonic())
+                await self._requests.pause(stop, due_s - time.monotonic())
+                if stop.is_set():
                     return
                 await self._requests.serve_one(bus)
                 if time.monotonic() < due_s:
@@ -124,12 +129,6 @@ class Poller:
             if not (self._keeps_open and stop.is_set()):
                 self.bus = None
                 await bus.close()
-
-    async def _stopped_within(self, stop: asyncio.Event, seconds: float) -> bool:
-        self.turned_at_s = time.monotonic()
-        self.waits_until_s = self.turned_at_s + max(0.0, seconds)
-        await self._requests.pause(stop, seconds)
-        return stop.is_set()
 
     async def _poll(self, bus: Bus, device: str) -> None:
         state = self._devices[device]

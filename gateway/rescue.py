@@ -27,6 +27,7 @@ from wire.gaps import UNTIL
 from wire.ids import is_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from wire.readings import Sample
@@ -73,8 +74,10 @@ def resume(path: Path) -> None:
         _sync(path.parent)
 
 
-def rescue(path: Path, known: Known) -> None:
+def rescue(path: Path, known: Known, alive: Callable[[], None] = lambda: None) -> None:
     """Build a new spool from what can be read of a broken one, and move that aside.
+
+    A large file takes minutes; `alive` hears now and then that it goes on.
 
     Raises: MessnetzError where the disk does not let it; then nothing has changed.
     """
@@ -82,7 +85,7 @@ def rescue(path: Path, known: Known) -> None:
     with translated(path):
         _remove(new)
         try:
-            saved = _build(path, new, known)
+            saved = _build(path, new, known, alive)
         except BaseException:
             _remove(new)
             raise
@@ -139,7 +142,7 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _build(path: Path, new: Path, known: Known) -> int:
+def _build(path: Path, new: Path, known: Known, alive: Callable[[], None]) -> int:
     """Build the new file, whole and on disk when this returns; how many batches it holds.
 
     Without a log: what a log holds and a full disk does not take into the file would be lost with the log.
@@ -154,7 +157,7 @@ def _build(path: Path, new: Path, known: Known) -> int:
         is_placed = complete["place"] and spool_log.lost_transactions(path) < spool_log.BROKEN
         db.execute("CREATE INDEX place_number ON place (number)")
         with contextlib.suppress(FullError):  # what is not saved is a gap, and lies in the file moved aside
-            _save(path, new, db, is_placed=is_placed, is_opened=not (is_placed and complete["device"]))
+            _save(path, new, db, alive, is_placed=is_placed, is_opened=not (is_placed and complete["device"]))
         while not _finish(new, db, known, highest, is_placed=is_placed):
             _drop_some(db)
         saved: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
@@ -248,7 +251,9 @@ def _raise_unless_damage(error: sqlite3.DatabaseError) -> None:
         raise error
 
 
-def _save(path: Path, new: Path, db: sqlite3.Connection, *, is_placed: bool, is_opened: bool) -> None:
+def _save(
+    path: Path, new: Path, db: sqlite3.Connection, alive: Callable[[], None], *, is_placed: bool, is_opened: bool
+) -> None:
     """Save every sound batch; where the places are known, only what has one: the others were let go of before."""
     with translated(new):
         rows = salvage.batches(path)
@@ -256,6 +261,7 @@ def _save(path: Path, new: Path, db: sqlite3.Connection, *, is_placed: bool, is_
             with transaction(db):
                 for row in chunk:
                     _save_one(db, row, is_placed=is_placed, is_opened=is_opened)
+            alive()
 
 
 def _save_one(db: sqlite3.Connection, row: salvage.Row, *, is_placed: bool, is_opened: bool) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import sqlite3
+import time
 import zlib
 from dataclasses import dataclass
 from itertools import islice
@@ -110,6 +111,8 @@ class Spool:
         self._failures = 0
         self._counted: tuple[int, Totals] | None = None
         self._tidying = Backoff(f"{path}: making room", logger)
+        self.turned_at_s = time.monotonic()
+        """When a rescue last came on a bit (monotonic): whoever waits for the spool meanwhile does not hang."""
         try:
             self._do(lambda _: None)
         except LockedError:
@@ -294,7 +297,11 @@ class Spool:
         made_ms = round(os.fstat(self._lock).st_mtime * 1000) if self._lock is not None else 0
         oldest_ms = max(made_ms, now_ms - self._limits.keep_unconfirmed_ms)
         self._room.release()
-        rescue.rescue(self.path, rescue.Known(frozenset(self._devices), self._alive.number, now_ms, oldest_ms))
+        known = rescue.Known(frozenset(self._devices), self._alive.number, now_ms, oldest_ms)
+        rescue.rescue(self.path, known, self._turn)
+
+    def _turn(self) -> None:
+        self.turned_at_s = time.monotonic()
 
     def _insert(self, db: sqlite3.Connection, row: _Row, now_ms: int, *, is_gap: bool = False) -> int:
         number = db.execute(
@@ -338,7 +345,8 @@ class Spool:
     def _set_aside(self, db: sqlite3.Connection, numbers: Iterable[int]) -> None:
         with transaction(db):
             for number in numbers:
-                gap_table.add(db, eviction.damaged(db, number, self._devices))
+                if not gap_table.seal_again(db, number):
+                    gap_table.add(db, eviction.damaged(db, number, self._devices))
             _mark(db, Settled(rejected=dict.fromkeys(numbers, DAMAGED)), clock.now_ms())
         self._has_gaps = True
 

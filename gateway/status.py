@@ -15,6 +15,7 @@ import msgspec
 from base import strict_yaml
 from base.errors import ConfigError, MessnetzError, Position, TransientError
 from gateway.config import DEFAULT_SOCKET, SpoolConfig
+from wire.batch import TimeMs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -52,9 +53,9 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: Literal["status", "reload", "resend"]
     latest: bool = False
     """With `status`: the last values of every device, too."""
-    from_ms: int = 0
-    """With `resend`: readings from then on (Unix time in ms) ..."""
-    to_ms: int = 0
+    from_ms: TimeMs = 0
+    """With `resend`: what was confirmed or measured from then on (Unix time in ms) ..."""
+    to_ms: TimeMs = 0
     """... until then."""
 
     def __post_init__(self) -> None:

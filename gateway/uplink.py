@@ -137,12 +137,6 @@ class Uplink:
         """How many batches went unanswered three times; one of them may be in flight."""
         return len(self.probes) + self._is_probing
 
-    @property
-    def oldest_sent_ms(self) -> int | None:
-        """When the oldest batch that is sent and not settled was sealed (Unix time); None where there is none."""
-        waiting = [*self._flights.values(), *self.probes, *self._put_back.values()]
-        return min((sent.sealed_at_ms for sent in waiting), default=None)
-
     def fresh_room(self) -> int:
         """How many fresh batches may go now."""
         return max(self._window - len(self._flights), 1 if self._gives_way() else 0)

@@ -43,12 +43,17 @@ class Watchdog:
         notifier: Notifier,
         parts: Callable[[], Iterable[Part]],
         disk: Callable[[], Awaitable[object]],
+        disk_turned_at_s: Callable[[], float] = lambda: 0.0,
         hung_s: float = HUNG_S,
     ) -> None:
-        """`parts`: as they are now; `disk`: comes back when the spool's thread has a moment."""
+        """`parts`: as they are now; `disk`: comes back when the spool's thread has a moment.
+
+        `disk_turned_at_s`: when long work of that thread last came on a bit, on the monotonic clock.
+        """
         self._notifier = notifier
         self._parts = parts
         self._disk = disk
+        self._disk_turned_at_s = disk_turned_at_s
         self._hung_s = hung_s
         self._probe: asyncio.Future[object] | None = None
         self._probed_at_s = 0.0
@@ -75,7 +80,7 @@ class Watchdog:
             self._probe = asyncio.ensure_future(self._disk())
             self._probe.add_done_callback(_taken)
             self._probed_at_s = now_s
-        elif now_s - self._probed_at_s > self._hung_s:
+        elif now_s - max(self._probed_at_s, self._disk_turned_at_s()) > self._hung_s:
             return "the disk"
         return next((part.name for part in self._parts() if now_s > part.overdue_at_s + self._hung_s), "")
 

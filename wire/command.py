@@ -92,7 +92,7 @@ class Reload(_Action, frozen=True, tag="reload"):
 
 
 class Resend(_Action, frozen=True, tag="resend"):
-    """Send what was sealed in a span once more, for a database that has to be made whole."""
+    """Send once more what was confirmed in a span, or has readings of it, for a database that has to be made whole."""
 
     from_ms: TimeMs
     to_ms: TimeMs

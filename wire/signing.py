@@ -17,7 +17,6 @@ import msgspec
 
 from wire.ids import END
 
-KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 PUBLIC_KEY_PATTERN = r"^[A-Za-z0-9+/]{43}=" + END
 

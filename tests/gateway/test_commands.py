@@ -418,6 +418,21 @@ def test_a_fault_of_ours_fails_one_command_and_no_other(
     assert gateway.states(sign(order())) == DONE
 
 
+def test_a_result_that_cannot_be_written_is_left_out(
+    make: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A driver's fault costs its own result: not the reply, not those that follow, not the agent."""
+    gateway = make()
+
+    async def carry_out(_command: object) -> dict[str, Any]:
+        return {"said": object()}
+
+    monkeypatch.setattr(gateway.device, "carry_out", carry_out)
+    message = sign(order(Configure(device="meter", setting="interval_min", value=20)))
+    assert sorted(gateway.states(message, sign(order()))) == ["accepted", "accepted", "done", "done"]
+    assert "the result is left out" in caplog.text
+
+
 def test_one_that_takes_long_says_so_and_costs_the_others_nothing(
     make: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import PermanentError, TransientError
+from base.retry import Backoff
 from edge.interface import Measured, NoAnswerError, Traffic
 from gateway import clock
 from gateway.clock import Clock
@@ -133,6 +135,33 @@ def test_a_bus_that_cannot_be_opened_is_tried_again(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(bus, "open", flaky)
     assert len(_poll(bus, 2)) == 2
+
+
+def test_a_request_does_not_hurry_a_bus_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits with the bus: else the bus would be opened without a pause for as long as somebody asks."""
+    bus = FakeBus()
+    opened: list[int] = []
+
+    def broken() -> FakeBus:
+        opened.append(1)
+        raise RuntimeError("a fault of ours")
+
+    async def play() -> None:
+        monkeypatch.setattr(bus, "open", broken)
+        poller, stop = Poller(bus, Clock("trusted"), lambda _: None), asyncio.Event()
+        poller._backoff = Backoff("", logging.getLogger(), chance=lambda: 1.0)
+        polling = asyncio.create_task(poller.run(stop))
+        await asyncio.sleep(0)
+        asking = asyncio.create_task(poller.read("good"))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        stop.set()
+        await polling
+        with pytest.raises(TransientError, match="not polled any more"):
+            await asking
+
+    asyncio.run(play())
+    assert opened == [1]
 
 
 def test_a_device_without_a_value_makes_no_sample() -> None:

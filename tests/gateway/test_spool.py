@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base.errors import PermanentError, TransientError
+from base.sqlite import transaction
+from gateway import rescue
 from gateway.spool import ALIVE_MS, EXPIRE_MS, Limits, SealedBatch, Settled, Spool, read_totals
 from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
@@ -183,6 +185,19 @@ def test_a_spool_of_a_newer_release_is_moved_aside_and_read(path: Path) -> None:
     assert len(list(path.parent.glob("*.damaged-*Z"))) == 1
 
 
+def test_a_rescue_shows_that_it_goes_on(path: Path) -> None:
+    """Now and then, in time with what it saves: whoever watches over the agent must not take it for dead."""
+    spool = _open(path)
+    spool.seal([_samples()] * 200, Settled(), NOW_MS)
+    spool.close()
+    turns: list[int] = []
+    rescue.rescue(path, rescue.Known(frozenset(), 200, NOW_MS, NOW_MS), lambda: turns.append(1))
+    assert len(turns) >= 3
+    spool = _open(path)
+    assert len(spool.next_to_send(1000)) == 200
+    spool.close()
+
+
 def test_a_missing_spool_is_said(path: Path) -> None:
     """Asking for the totals of a gateway that never ran makes no file."""
     with pytest.raises(PermanentError, match="has the agent ever run"):
@@ -200,15 +215,55 @@ def test_what_is_dealt_with_is_left_out(path: Path) -> None:
     spool.close()
 
 
+def _damage(path: Path, number: int) -> None:
+    with closing(sqlite3.connect(path)) as second, second:
+        (pack,) = second.execute("SELECT pack FROM batch WHERE number = ?", (number,)).fetchone()
+        damaged = pack[:-3] + bytes([pack[-3] ^ 0x10]) + pack[-2:]
+        second.execute("UPDATE batch SET pack = ? WHERE number = ?", (damaged, number))
+
+
+def test_a_gap_whose_batch_the_disk_has_damaged_is_sealed_again(path: Path) -> None:
+    """What is lost is said, also where the word of it was lost on the way; and no other gap is made of it."""
+    gap = Gap("main", NOW_MS - 5000, NOW_MS, "disk", 5)
+    spool = _open(path)
+    spool.seal([], Settled(), NOW_MS, gaps=[gap])
+    spool.close()
+    _damage(path, 1)
+    spool = _open(path)
+    assert spool.next_to_send(10) == []
+    spool.seal([], Settled(), NOW_MS + 1)
+    assert [_samples_of(batch) for batch in spool.next_to_send(10)] == [[sample(gap)]]
+    assert spool.gaps() == [gap]
+    spool.close()
+
+
+def test_looking_for_what_is_too_old_is_bounded(path: Path) -> None:
+    """However long the collector has been away, no more than the oldest batches are looked at."""
+    spool = _open(path)
+    with transaction(spool._db):
+        spool._db.executemany(
+            "INSERT INTO place VALUES (?, 0, ?, 1, 0, NULL)", ((WAITING, number) for number in range(1, 20_001))
+        )
+    looks = 0
+
+    def count() -> int:
+        nonlocal looks
+        looks += 1
+        return 0
+
+    spool._db.set_progress_handler(count, 1000)
+    spool.evict(NOW_MS)
+    spool._db.set_progress_handler(None, 0)
+    assert looks < 100, "thousand steps of SQLite's machine"
+    spool.close()
+
+
 def test_a_batch_that_the_disk_has_damaged_never_becomes_a_measurement(path: Path) -> None:
     """Any flipped bit of a pack is found by the checksum of the seal; the batch is set aside and kept."""
     spool = _open(path)
     spool.seal([_samples(), _samples(2)], Settled(), NOW_MS)
     spool.close()
-    with closing(sqlite3.connect(path)) as second, second:
-        (pack,) = second.execute("SELECT pack FROM batch WHERE number = 1").fetchone()
-        damaged = pack[:-3] + bytes([pack[-3] ^ 0x10]) + pack[-2:]
-        second.execute("UPDATE batch SET pack = ? WHERE number = 1", (damaged,))
+    _damage(path, 1)
     spool = _open(path)
     assert [batch.number for batch in spool.next_to_send(10)] == [2]
     assert spool.totals().rejected_batches == 1

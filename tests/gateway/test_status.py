@@ -130,6 +130,8 @@ def test_a_time_that_runs_backwards_is_no_command(tmp_path: Path) -> None:
     """From before to."""
     (answer,) = _talk(tmp_path, b'{"command":"resend","from_ms":2,"to_ms":1}')
     assert "from_ms is after to_ms" in str(answer["error"])
+    (answer,) = _talk(tmp_path, b'{"command":"resend","from_ms":1,"to_ms":9223372036854775808}')
+    assert "no command" in str(answer["error"]), "a time that no spool can hold"
 
 
 def test_a_fault_of_ours_is_an_answer_too(tmp_path: Path) -> None:

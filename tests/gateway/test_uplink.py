@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import probes
+from gateway import description, probes
 from gateway.spool import SealedBatch
 from gateway.uplink import MOST_REMEMBERED, Lane, Uplink
 from wire.confirm import Confirm, Rejection
@@ -314,21 +314,22 @@ def test_what_is_dealt_with_is_not_taken_from_the_spool_again() -> None:
 
 
 def test_it_counts_what_it_does() -> None:
-    """For the status and for the gateway's own readings."""
+    """For the status."""
     uplink = _uplink()
-    assert (uplink.last_confirm_s, uplink.oldest_sent_ms) == (None, None)
+    assert description.sending(uplink, 0)["confirmed_s"] is None
     now_s = _let_time_out(uplink, 1, 3)
     uplink.sent(_batch(2), now_s)
     uplink.sent(_batch(3), now_s)
     uplink.confirm(Confirm(STREAM, 0, [(2, 2)], [Rejection(3, "no")]), now_s + 1)
-    assert uplink.counters.__dict__ == {
+    assert uplink.in_flight == 0
+    assert description.sending(uplink, now_s + 3) == {
         "sent_batches": 3,
         "resent_batches": 2,
         "confirmed_batches": 1,
         "rejected_batches": 1,
+        "probe_batches": 1,
+        "confirmed_s": 2.0,
     }
-    assert (uplink.in_flight, uplink.probe_queue) == (0, 1)
-    assert (uplink.last_confirm_s, uplink.oldest_sent_ms) == (now_s + 1, 1000)
 
 
 def test_a_batch_that_is_gone_is_forgotten() -> None:

@@ -78,6 +78,17 @@ def test_a_disk_that_hangs_ends_them(heard: tuple[Notifier, socket.socket], capl
     ]
 
 
+def test_a_disk_that_is_long_at_work_does_not(heard: tuple[Notifier, socket.socket]) -> None:
+    """A rescue of a large spool takes minutes: started anew, the agent would begin it again, for ever."""
+    notifier, listener = heard
+
+    async def work() -> None:
+        await asyncio.sleep(3600)
+
+    asyncio.run(_run(Watchdog(notifier, _well, work, time.monotonic, hung_s=WATCHDOG_S), 8 * WATCHDOG_S))
+    assert _pings(listener) >= 8
+
+
 def test_a_disk_that_refuses_does_not(heard: tuple[Notifier, socket.socket]) -> None:
     """A restart would not mend it, and the readings in memory would be gone."""
     notifier, listener = heard
