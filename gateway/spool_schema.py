@@ -76,7 +76,7 @@ _SETTINGS = (
     "locking_mode = EXCLUSIVE",  # no -shm file: nothing to write there, and no SIGBUS on a full tmpfs
     "journal_mode = WAL",
     "synchronous = FULL",
-    "cache_size = -512",
+    "cache_size = -256",
     "temp_store = MEMORY",
 )
 
