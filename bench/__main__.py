@@ -13,6 +13,9 @@ from bench.harness import Row, Scale, as_json, machine, say, table
 BENCHES = {
     "agent": "the agent as a whole, beside ThingsBoard Gateway",
     "collector": "the collector as a whole, into InfluxDB 1",
+    "drain": "the backlog of a gateway that was offline, beside fresh data",
+    "reconnect": "a thousand gateways that come back at once",
+    "disk": "what a day writes to the card",
     "growth": "what a town costs as it grows",
     "path": "one core's worth of the path of a reading, by parts",
     "modbus": "registers a second beside a bare client",

@@ -1,63 +1,91 @@
-"""How fast a backlog of 72 h of a gateway with 25 devices drains, over a real mosquitto, while fresh data arrives.
+"""How fast the backlog of a gateway that was offline drains, through a real broker and collector, beside fresh data.
 
-Three rows: unthrottled to a collector that only confirms (what the gateway and the broker cost), unthrottled to a real
-one with InfluxDB 1 or the embedded store (a part of the backlog, and what all of it would take), and what the default
-rate makes of it. `python bench/drain.py --hours 72 --real-hours 4`.
+The backlog is sealed beforehand as the agent seals it; what sends it is the agent's own spool, uplink and sender. Fresh
+batches are sealed meanwhile, oftener than a gateway does, and timed.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
-import subprocess
-import sys
+import itertools
+import random
 import tempfile
-import threading
 import time
-from collections import deque
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
-from unittest import mock
+from typing import TYPE_CHECKING
 
 import msgspec
 
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tests")]
-
 from base.mqtt import Connection, Handlers, MqttConfig
-from bench.path import START_MS, batch, town_registry
+from bench import agent, rig
+from bench.harness import Row, Scale, main, say
+from bench.path import PROFILE, reading, town_registry
 from gateway.config import SpoolConfig, UplinkConfig
-from gateway.pace import SPREAD_S
 from gateway.sealer import SpoolThread
 from gateway.sender import Sender
 from gateway.spool import Settled, Spool
 from gateway.uplink import Uplink
-from wire import batch as wire_batch
 from wire import confirm as wire_confirm
-from wire.confirm import Confirm
+from wire import profile
+from wire.readings import Sample
 from wire.topics import Topics
-
-from servers import Influx1, Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wire.readings import Sample
-
 GATEWAY = "gw"
-HOST = "127.0.0.1"
-READINGS_PER_S = 40
+"""As the registry of `bench.path` has it, with 25 devices."""
+DEVICES = 25
 HOURS = 72
-READY = "connected"
-DISTINCT = 64
-FIRST_FRESH = 1_000_000
+LARGE_HOURS = 4
+"""Of a large gateway's 72: the rest takes as long, hour by hour."""
+MOST_FRESH_S = 5
 SEALS_AT_ONCE = 200
-SEAL_INTERVAL_S = 5.0
-"""Of the fresh data; oftener than a gateway does, to have more of them to time."""
+FRESH_EVERY_S = 1.0
 TOPICS = Topics("messnetz")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a gateway reads, and how much of it a batch holds."""
+
+    what: str
+    readings: int
+    """Of one sample."""
+    interval_s: float
+    """Between two samples of one device."""
+    samples: int
+    """In one batch, by the default settings."""
+
+    @property
+    def readings_per_s(self) -> float:
+        """Of all its devices."""
+        return DEVICES * self.readings / self.interval_s
+
+    def batches(self, begin_ms: int, end_ms: float) -> Iterator[list[Sample]]:
+        """Make the batches of a stretch of time, with values that wander."""
+        names = profile.load(PROFILE).readings[: self.readings]
+        chance = random.Random(1)  # noqa: S311 - no secret
+        step_ms = self.interval_s * 1000 / DEVICES
+        for first in itertools.count(0, self.samples):
+            if begin_ms + first * step_ms >= end_ms:
+                return
+            yield [
+                Sample(
+                    f"school-{number % DEVICES:02}-main",
+                    round(begin_ms + number * step_ms),
+                    tuple(reading(name, chance) for name in names),
+                )
+                for number in range(first, first + self.samples)
+            ]
+
+
+MEAN = Load("a town's mean gateway", readings=13, interval_s=250.0, samples=3)
+"""1.3 readings/s, sealed every 30 s."""
+LARGE = Load("a gateway with 40 readings/s", readings=16, interval_s=10.0, samples=32)
+"""Sealed with every 500 readings."""
 
 
 @dataclass(frozen=True)
@@ -69,77 +97,35 @@ class Drained:
     slowest_fresh_s: float
     resent_batches: int
 
-
-def confirm_everything(port: int) -> None:
-    """Confirm whatever comes, together what came together; the collector that does nothing else."""
-    waiting: list[wire_batch.Header] = []
-    news = threading.Event()
-
-    def hear(_topic: str, payload: bytes, _retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
-        waiting.append(wire_batch.open_header(payload)[0])
-        news.set()
-
-    handlers = Handlers(lambda: print(READY, flush=True), lambda _: None, hear)
-    connection = Connection(MqttConfig(HOST, port), "quick", handlers, subscriptions=[TOPICS.of("+", "batch")])
-    connection.start()
-    while True:
-        news.wait()
-        news.clear()
-        taken = [waiting.pop(0) for _ in range(len(waiting))]
-        for stream in {header.stream for header in taken}:
-            numbers = wire_confirm.ranges(header.number for header in taken if header.stream == stream)
-            connection.publish(TOPICS.of(GATEWAY, "confirm"), wire_confirm.encode(Confirm(stream, 0, numbers)))
+    @property
+    def note(self) -> str:
+        """Say what else there is to know."""
+        rate = self.readings / self.seconds
+        return f"{self.readings:,} readings, {rate:,.0f} readings/s; {self.resent_batches} batches sent again"
 
 
-def backlog(hours: float, *, is_distinct: bool) -> Iterator[list[Sample]]:
-    """Build the batches of so many hours, at most 500 readings each as the default is."""
-    wanted, number = hours * 3600 * READINGS_PER_S, 0
-    halves = [half for index in range(DISTINCT) for half in _parts(batch(index))]
-    while wanted > 0:
-        for half in _parts(batch(number)) if is_distinct else halves:
-            yield half
-            wanted -= sum(len(sample.readings) for sample in half)
-            if wanted <= 0:
-                return
-        number += 1
-
-
-def _parts(samples: list[Sample]) -> list[list[Sample]]:
-    size = max(1, 500 // len(samples[0].readings))
-    return [samples[at : at + size] for at in range(0, len(samples), size)]
-
-
-def fill(path: Path, hours: float, *, is_distinct: bool) -> tuple[int, int]:
-    """Seal a backlog; returns its batches and readings. Packs that are not distinct are compressed once."""
-    packs: dict[int, bytes] = {}
-    compress = wire_batch.compress
-
-    def remember(samples: list[Sample]) -> bytes:
-        if id(samples) not in packs:
-            packs[id(samples)] = compress(samples)
-        return packs[id(samples)]
-
-    spool = Spool(path, keep_confirmed_ms=10**15)
-    with mock.patch.object(wire_batch, "compress", compress if is_distinct else remember):
-        together: list[list[Sample]] = []
-        for number, samples in enumerate(backlog(hours, is_distinct=is_distinct)):
-            together.append(samples)
-            if len(together) == SEALS_AT_ONCE:
-                spool.seal(together, Settled(), START_MS + number * 12_500)
-                together = []
-        if together:
-            spool.seal(together, Settled(), START_MS + number * 12_500)
-    totals = spool.totals()
+def fill(path: Path, load: Load, hours: float) -> int:
+    """Seal the backlog of the hours until now; returns its batches."""
+    spool = Spool(path)
+    now_ms = time.time_ns() // 1_000_000
+    batches = load.batches(now_ms - round(hours * 3_600_000), now_ms)
+    sealed = 0
+    while together := list(itertools.islice(batches, SEALS_AT_ONCE)):
+        spool.seal(together, Settled(), together[-1][-1].measured_at_ms)
+        sealed += len(together)
     spool.close()
-    return totals.sealed_batches, totals.sealed_readings
+    return sealed
 
 
 class Gateway:
-    """The real uplink of a gateway, unthrottled, with its ears open."""
+    """The real uplink of a gateway, with its ears open."""
 
-    def __init__(self, spool: SpoolThread, port: int, batches: int) -> None:
+    def __init__(self, spool: SpoolThread, port: int, batches: int, readings_per_s: float) -> None:
+        config = UplinkConfig()
         self.spool = spool
-        self.uplink = Uplink(window=UplinkConfig().window, timeout_s=UplinkConfig().confirm_timeout_s)
+        self.uplink = Uplink(
+            window=config.window, timeout_s=config.confirm_timeout_s, backlog_readings_per_s=readings_per_s
+        )
         self.wanted = batches
         self.fresh = 0
         self.fresh_is_confirmed = asyncio.Event()
@@ -156,7 +142,7 @@ class Gateway:
             call(self._hear, payload)
 
         self.connection = Connection(
-            MqttConfig(HOST, port),
+            MqttConfig(rig.LOOPBACK, port),
             GATEWAY,
             Handlers(connected, disconnected, message),
             subscriptions=[TOPICS.of(GATEWAY, "confirm")],
@@ -182,106 +168,91 @@ class Gateway:
         self.sender.wake()
 
 
-async def drain(path: Path, port: int, batches: int, readings: int) -> Drained:
+async def send(path: Path, port: int, load: Load, batches: int, readings_per_s: float) -> Drained:
     """Send it all, while fresh data is sealed."""
     spool = await SpoolThread.open(path, SpoolConfig())
-    gateway = Gateway(spool, port, batches)
+    gateway = Gateway(spool, port, batches, readings_per_s)
     sending = asyncio.create_task(gateway.sender.run())
     gateway.connection.start()
-    begin_s, slowest_s, number = time.perf_counter(), 0.0, FIRST_FRESH
+    begin_s, slowest_s, sealed = time.perf_counter(), 0.0, batches
     while not gateway.is_done.is_set():
-        samples = _parts(batch(number))[0]
-        number += 1
-        readings += sum(len(sample.readings) for sample in samples)
-        await gateway.seal(samples)
+        now_ms = time.time_ns() // 1_000_000
+        await gateway.seal(next(load.batches(now_ms, now_ms + 1)))
+        sealed += 1
         sealed_s = time.perf_counter()
         await gateway.fresh_is_confirmed.wait()
         slowest_s = max(slowest_s, time.perf_counter() - sealed_s)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SEAL_INTERVAL_S):
+            async with asyncio.timeout(FRESH_EVERY_S):
                 await gateway.is_done.wait()
     seconds = time.perf_counter() - begin_s
     sending.cancel()
     gateway.connection.stop()
     await spool.close()
-    return Drained(readings, seconds, slowest_s, gateway.uplink.counters.resent_batches)
+    return Drained(sealed * load.samples * load.readings, seconds, slowest_s, gateway.uplink.counters.resent_batches)
 
 
-def _wait_until_ready(output: IO[bytes] | None) -> None:
-    """Wait until a collector has said that it is connected; what it says later is passed over."""
-    lines = iter(output or ())
-    for line in lines:
-        if READY in line.decode():
-            threading.Thread(target=deque, args=(lines, 0), daemon=True).start()
-            return
-
-
-def drain_quickly(directory: Path, hours: float) -> Drained:
-    """Drain to a collector that only confirms."""
+def drain(directory: Path, load: Load, hours: float, readings_per_s: float = 0.0) -> Drained:
+    """Drain a backlog; with a rate of 0 as fast as the collector confirms."""
     directory.mkdir()
-    filled = fill(directory / "spool.sqlite", hours, is_distinct=False)
-    with Mosquitto(directory / "mosquitto", settings=["set_tcp_nodelay true"]) as broker:
-        command = [sys.executable, __file__, "--confirm-everything", str(broker.port)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as collector:
-            try:
-                _wait_until_ready(collector.stdout)
-                return asyncio.run(drain(directory / "spool.sqlite", broker.port, *filled))
-            finally:
-                collector.kill()
+    batches = fill(directory / "spool.sqlite", load, hours)
+    with agent.servers(directory) as (broker, store):
+        town = rig.Town(directory / "town", 0, 10).write([], broker.port, broker.port, store)
+        (town.directory / "registry.yaml").write_bytes(msgspec.json.encode(town_registry().file))
+        with rig.collector(town) as collector:
+            rig.wait_for(lambda: "connected" in collector.log.read_text(), collector, "the collector's connection")
+            return asyncio.run(send(directory / "spool.sqlite", broker.port, load, batches, readings_per_s))
 
 
-def drain_really(directory: Path, hours: float) -> tuple[str, Drained]:
-    """Drain to a real collector, with InfluxDB 1 where it is installed."""
-    directory.mkdir()
-    filled = fill(directory / "spool.sqlite", hours, is_distinct=True)
-    with ExitStack() as stack:
-        broker = stack.enter_context(Mosquitto(directory / "mosquitto"))
-        store: dict[str, object] = {"embedded": {"path": "store.sqlite"}}
-        if Influx1.missing() is None:
-            influx = stack.enter_context(Influx1(directory / "influx"))
-            store = {"influx1": {"url": influx.url, "database": "messnetz"}}
-        (directory / "registry.yaml").write_bytes(msgspec.json.encode(town_registry().file))
-        file = directory / "collector.yaml"
-        mqtt = {"host": HOST, "port": broker.port}
-        file.write_text(json.dumps({"collector": "c1", "mqtt": mqtt, "store": store}), encoding="utf-8")
-        command = [sys.executable, "-m", "messnetz", "cloud", "run", str(file)]
-        collector = subprocess.Popen(command, stderr=subprocess.PIPE)
-        stack.callback(collector.wait)
-        stack.callback(collector.kill)
-        _wait_until_ready(collector.stderr)
-        return next(iter(store)), asyncio.run(drain(directory / "spool.sqlite", broker.port, *filled))
-
-
-def main() -> None:
-    """Measure and print."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--hours", type=float, default=HOURS)
-    options.add_argument("--real-hours", type=float, default=4)
-    options.add_argument("--confirm-everything", type=int, metavar="PORT")
-    asked = options.parse_args()
-    if asked.confirm_everything:
-        confirm_everything(asked.confirm_everything)
-    with tempfile.TemporaryDirectory() as directory:
-        quick = drain_quickly(Path(directory) / "quick", asked.hours)
-        store, real = drain_really(Path(directory) / "real", asked.real_hours)
-    all_readings = HOURS * 3600 * READINGS_PER_S
+def measure(scale: Scale) -> list[Row]:
+    """Measure both gateways."""
+    hours, large_hours = (2.0, 0.05) if scale.quick else (float(HOURS), float(LARGE_HOURS))
     rate = UplinkConfig().backlog_readings_per_s
-    at_rate = all_readings / real.readings * real.seconds
-    at_default_h = (all_readings / rate + SPREAD_S) / 3600
-    rows = [
-        (f"{asked.hours:g} h, unthrottled, a collector that only confirms, s", quick.seconds, "72 h: at most 60"),
-        ("  readings/s", quick.readings / quick.seconds, ""),
-        ("  slowest fresh batch, sealed to confirmed, s", quick.slowest_fresh_s, "at most 5"),
-        ("  batches sent again", float(quick.resent_batches), ""),
-        (f"{asked.real_hours:g} h, unthrottled, a collector with {store}, s", real.seconds, ""),
-        ("  readings/s", real.readings / real.seconds, ""),
-        ("  72 h at that rate, s", at_rate, ""),
-        ("  slowest fresh batch, sealed to confirmed, s", real.slowest_fresh_s, "at most 5"),
-        (f"72 h at the default rate ({rate:g} readings/s), computed, h", at_default_h, "at most 4"),
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        say("drain: a mean gateway, unthrottled")
+        quick = drain(directory / "quick", MEAN, hours)
+        say("drain: a mean gateway, at the default rate")
+        slow = drain(directory / "slow", MEAN, hours, rate)
+        say("drain: a large gateway, unthrottled")
+        large = drain(directory / "large", LARGE, large_hours)
+    whole = HOURS / large_hours
+    return [
+        Row(
+            what=f"drain: {hours:g} h of {MEAN.what}, unthrottled",
+            measured=quick.seconds,
+            unit="s",
+            must=60,
+            note=quick.note,
+        ),
+        Row(
+            what=f"drain: {hours:g} h of {MEAN.what}, at the default rate",
+            measured=slow.seconds / 3600,
+            unit="h",
+            must=4,
+            note=f"{rate:g} readings/s; {slow.note}",
+        ),
+        Row(
+            what="drain: slowest fresh batch meanwhile, sealed to confirmed",
+            measured=max(quick.slowest_fresh_s, slow.slowest_fresh_s, large.slowest_fresh_s),
+            unit="s",
+            must=MOST_FRESH_S,
+        ),
+        Row(
+            what=f"drain: {HOURS} h of {LARGE.what}, unthrottled",
+            measured=large.seconds * whole,
+            unit="s",
+            note=f"{large_hours:g} h measured: {large.note}",
+        ),
+        Row(
+            what=f"drain: {HOURS} h of {LARGE.what}, at the default rate",
+            measured=HOURS * LARGE.readings_per_s / rate,
+            unit="h",
+            must=4,
+            note="computed: as fast as that rate lets it",
+        ),
     ]
-    for what, measured, target in rows:
-        print(f"{what:66} {measured:12,.2f}   {target}")
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -40,11 +40,12 @@ def batch(number: int) -> list[Sample]:
     for tick in range(3):
         for device in range(DEVICES):
             at_ms = START_MS + (number * 3 + tick) * INTERVAL_S * 1000 + device * 400 + chance.randrange(5)
-            samples.append(Sample(f"school-{device:02}-main", at_ms, tuple(_reading(name, chance) for name in names)))
+            samples.append(Sample(f"school-{device:02}-main", at_ms, tuple(reading(name, chance) for name in names)))
     return samples
 
 
-def _reading(name: str, chance: random.Random) -> Reading:
+def reading(name: str, chance: random.Random) -> Reading:
+    """Make a reading of the profile, with a value near the usual one."""
     quantity, _, channel = name.partition("/")
     value = {"voltage": 230, "frequency": 50, "power_factor": 0.9}.get(quantity, 1234)
     return Reading(quantity, float(f"{value * chance.uniform(0.97, 1.03):.5g}"), quantities()[quantity].unit, channel)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from base.errors import TransientError
+from base.memory import hold_little
 from base.messages import Text
 from base.mqtt import read_credentials
 from gateway import config as configs
@@ -92,6 +93,7 @@ def run(file: Path) -> None:
 
     Example: messnetz gateway run /etc/messnetz/gateway.yaml
     """
+    hold_little()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     raise SystemExit(asyncio.run(_run(file)))
 

@@ -76,7 +76,7 @@ _SETTINGS = (
     "auto_vacuum = INCREMENTAL",  # before the first table: so that space can go back to the file system at all
     "journal_mode = WAL",
     "synchronous = FULL",
-    "cache_size = -512",
+    "cache_size = -256",
     "temp_store = MEMORY",
 )
 

@@ -67,7 +67,7 @@ def test_quick_is_quick() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["path", "modbus", "growth", "collector"])
+@pytest.mark.parametrize("name", ["path", "modbus", "growth", "collector", "drain", "reconnect"])
 def test_a_bench_runs_and_leaves_its_rows(name: str, tmp_path: Path) -> None:
     """Every row has a figure; so none rots unseen."""
     for kind in (Mosquitto, Influx1):
@@ -80,6 +80,18 @@ def test_a_bench_runs_and_leaves_its_rows(name: str, tmp_path: Path) -> None:
     rows = json.loads(file.read_text())["rows"]
     assert rows
     assert all(row["measured"] is not None for row in rows)
+
+
+@pytest.mark.slow
+def test_the_bench_of_the_disk_runs(tmp_path: Path) -> None:
+    """What counts at the block device needs root, and says so in its row."""
+    file = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "bench", "disk", "--quick", "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stderr
+    by_process, *by_device = json.loads(file.read_text())["rows"]
+    assert by_process["measured"] > 0
+    assert all(row["measured"] or "root" in row["note"] for row in by_device)
 
 
 @pytest.mark.slow
