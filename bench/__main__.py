@@ -13,6 +13,7 @@ from bench.harness import Row, Scale, as_json, machine, say, table
 BENCHES = {
     "agent": "the agent as a whole, beside ThingsBoard Gateway",
     "collector": "the collector as a whole, into InfluxDB 1",
+    "fleet": "a thousand gateways reconnect at once",
     "growth": "what a town costs as it grows",
     "path": "one core's worth of the path of a reading, by parts",
     "modbus": "registers a second beside a bare client",
