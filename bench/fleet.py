@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
 async def _reconnect(plan: FleetPlan, port: int, collector: rig.Measured) -> Outcome:
     async with Fleet(plan, MqttConfig(rig.LOOPBACK, port)) as fleet:
         deadline_s = time.monotonic() + MOST_S
-        least_s = time.monotonic() + 2 * (plan.fresh_every_s or 0.0)
+        least_s = time.monotonic() + 3 * (plan.fresh_every_s or 0.0)
         is_drained = False
         while not is_drained and time.monotonic() < deadline_s:
             if time.monotonic() > least_s:
@@ -78,10 +78,12 @@ def reconnect(directory: Path, scale: Scale) -> Outcome:
         with rig.Measured(command, directory / "collector.log", core=0) as collector:
             rig.wait_for(lambda: "the subscription delivers" in collector.log.read_text(), collector, "a subscription")
             now_ms = time.time_ns() // 1_000_000
+            quicker = scale.count(1, 60)
+            step_ms, past_ms = BATCH_S * 1000 // quicker, BACKLOG_S * 1000 // quicker
             plan = FleetPlan(
-                Ramps(town, INTERVAL_S if not scale.quick else 1.0),
-                spans(now_ms - BACKLOG_S * 1000, now_ms, BATCH_S * 1000) if not scale.quick else (),
-                fresh_every_s=FRESH_EVERY_S if not scale.quick else 1.0,
+                Ramps(town, INTERVAL_S / quicker),
+                spans(now_ms - past_ms, now_ms, step_ms),
+                fresh_every_s=FRESH_EVERY_S / quicker,
             )
             say(f"fleet: {gateways} gateways with {len(plan.backlog)} batches each")
             return asyncio.run(_reconnect(plan, broker.port, collector))
