@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cloud.outcomes import Kind, Outcome, Tally
 from cloud.points import Point, Series
 from cloud.routing import NS_PER_MS, route
-from cloud.unregistered import ADOPTED_AT, UNREGISTERED, is_adopted, sample_of
+from cloud.unregistered import ADOPTED_AT, UNREGISTERED, is_adopted, sample_of, seconds_around, time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -72,14 +72,15 @@ def adopt(
     for gateway in store.tag_values(UNREGISTERED, "gateway"):
         if choice.gateway in (None, gateway):
             for points in _pieces(store, gateway, choice):
-                _Piece(store, registry, gateway, tally).settle(points, choice.device, is_dry=is_dry)
+                chosen = [point for point in points if choice.start_ms <= time_ms(point) < choice.end_ms]
+                _Piece(store, registry, gateway, tally).settle(chosen, choice.device, is_dry=is_dry)
                 looked(len(points), points[-1].time_ns // NS_PER_MS)
     return tally
 
 
 def _pieces(store: Store, gateway: str, choice: Choice) -> Iterator[list[Point]]:
     """Yield the unregistered points of a gateway in order of time, so many at once; days without any cost nothing."""
-    start_ns, end_ns = choice.start_ms * NS_PER_MS, choice.end_ms * NS_PER_MS
+    start_ns, end_ns = seconds_around(choice.start_ms, choice.end_ms)
     tags = {"gateway": gateway}
     while start_ns < end_ns:
         window_end_ns = min(start_ns + WINDOW_NS, end_ns)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloud.routing import NS_PER_MS
-from cloud.unregistered import UNREGISTERED, is_adopted
+from cloud.unregistered import UNREGISTERED, is_adopted, seconds_around, time_ms
 from wire.vocabulary import measurements
 
 if TYPE_CHECKING:
@@ -51,8 +51,13 @@ def readings(store: Store, start_ms: int, end_ms: int, only: Collection[str] = (
     `gap_readings` with the reason as channel.
     """
     for measurement in _present(store, only):
-        for point in store.series(measurement, start_ms * NS_PER_MS, end_ms * NS_PER_MS):
-            yield from _unregistered(point) if measurement == UNREGISTERED else _readings(point)
+        if measurement == UNREGISTERED:
+            for point in store.series(measurement, *seconds_around(start_ms, end_ms)):
+                if start_ms <= time_ms(point) < end_ms:
+                    yield from _unregistered(point)
+        else:
+            for point in store.series(measurement, start_ms * NS_PER_MS, end_ms * NS_PER_MS):
+                yield from _readings(point)
 
 
 def latest(store: Store, only: Collection[str] = ()) -> Iterator[ExportedReading]:
@@ -78,7 +83,7 @@ def _unregistered(point: Point) -> Iterator[ExportedReading]:
         device=str(fields.get("device", "")),
         quantity=str(fields.get("quantity", "")),
         channel=str(fields.get("channel", "")),
-        time_ms=point.time_ns // NS_PER_MS,
+        time_ms=time_ms(point),
         value=float(fields.get("value", 0.0)),
         flags=int(fields.get("flags", 0)),
     )

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from wire.readings import Reading, Sample
 
 NS_PER_MS = 1_000_000
+MS_PER_S = 1_000
 UNREGISTERED = "unregistered"
 """The measurement of what has no other place."""
 _GAPS = frozenset({gaps.UNTIL, gaps.READINGS})
-_BATCHES_APART = NS_PER_MS // MAX_PACK_READINGS
+NS_PER_S = 1_000_000_000
+TIME_MS = "time_ms"
+"""The field that says when an unregistered reading was measured; Unix time in milliseconds."""
+_BATCHES_APART = NS_PER_S // MAX_PACK_READINGS
 
 
 def route(gateway: str, number: int, samples: Sequence[Sample], registry: Registry) -> list[Point]:
@@ -100,14 +104,16 @@ def _is_gap(reading: Reading) -> bool:
 def _unregistered(gateway: str, number: int, index: int, sample: Sample, reading: Reading) -> Point:
     """Keep a reading whole where only its gateway is known.
 
-    Many devices share that one series. The nanoseconds below the millisecond keep their readings apart: by
-    the reading's index in its pack, and by the batch's number for batches that meet in one millisecond.
+    Many devices share that one series, so what lies below the second keeps their readings apart: the batch's number
+    and the reading's index in its pack. Two meet only where batches a hundred thousand numbers apart, weeks of seals,
+    hold readings of the same second. When the reading was measured stands beside it, to the millisecond.
     """
     apart_ns = (number % _BATCHES_APART) * MAX_PACK_READINGS + index
     return Point(
         Series.of(UNREGISTERED, gateway=gateway),
-        sample.measured_at_ms * NS_PER_MS + apart_ns,
+        sample.measured_at_ms // MS_PER_S * NS_PER_S + apart_ns,
         {
+            TIME_MS: float(sample.measured_at_ms),
             "device": sample.device,
             "quantity": reading.quantity,
             "channel": reading.channel,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cloud import registry, town
 from cloud.routing import route
+from cloud.unregistered import sample_of
 from wire import gaps
 from wire.gaps import Gap
 from wire.readings import Flag, Reading, Sample
@@ -123,8 +124,10 @@ def test_a_stranger_is_kept_whole(_why: str, device: str, reading: Reading, town
         "unit": reading.unit,
         "value": reading.value,
         "flags": 0.0,
+        "time_ms": float(AT_MS),
     }
-    assert point.time_ns // 1_000_000 == AT_MS
+    assert point.time_ns // 10**9 == AT_MS // 1000
+    assert sample_of(point) == Sample(device, AT_MS, (reading,))
 
 
 def test_an_entry_holds_from_its_day_on(town_registry: Registry) -> None:
@@ -172,11 +175,12 @@ def test_a_second_value_at_one_time_overwrites_nothing(town_registry: Registry) 
 
 
 def test_batches_that_meet_in_one_millisecond_stay_apart(town_registry: Registry) -> None:
-    """Two unregistered devices of one gateway at one time, in two batches: two points."""
-    sample = Sample("nobody", AT_MS, (POWER,))
-    points = [route("school-gw", number, [sample], town_registry)[0] for number in range(1, 101)]
-    assert len({point.time_ns for point in points}) == 100
-    assert {point.time_ns // 1_000_000 for point in points} == {AT_MS}
+    """Two unregistered devices of one gateway at one time, in two batches: two points, however far these are apart."""
+    sample = Sample("nobody", AT_MS, (POWER, POWER))
+    numbers = [*range(1, 101), *range(101, 100_000, 100)]
+    points = [point for number in numbers for point in route("school-gw", number, [sample], town_registry)]
+    assert len({point.time_ns for point in points}) == 2 * len(numbers)
+    assert {sample_of(point).measured_at_ms for point in points} == {AT_MS}
 
 
 @pytest.mark.parametrize("reason", gaps.REASONS)
