@@ -32,26 +32,32 @@ HEADER = struct.Struct(">HHHBBHH")
 
 
 def images() -> list[bytes]:
-    """Make register images: one after the other is what a meter shows as time goes by; energies only rise."""
+    """Make register images: one after the other is what a meter shows as time goes by."""
     chance = random.Random(1)  # noqa: S311 - no secret
     made = []
-    for number in range(IMAGES):
+    for _ in range(IMAGES):
         words = bytearray(2 * REGISTERS)
         for address in range(0, REGISTERS - 1, 2):
-            if FIRST_ENERGY <= address <= LAST_ENERGY:
-                value = 12_345 + address + number / 100
-            else:
-                value = float(f"{USUAL.get(address, 1234.0) * chance.uniform(0.97, 1.03):.5g}")
+            value = float(f"{USUAL.get(address, 1234.0) * chance.uniform(0.97, 1.03):.5g}")
             struct.pack_into(">f", words, 2 * address, value)
         made.append(bytes(words))
     return made
 
 
+def shown(made: list[bytes]) -> Iterator[bytes]:
+    """Return the images again and again; energies rise for ever, by less than a meter's largest power."""
+    for number, image in enumerate(cycle(made)):
+        words = bytearray(image)
+        energies = (12_345 + address + number / 10_000 for address in (FIRST_ENERGY, LAST_ENERGY))
+        struct.pack_into(">ff", words, 2 * FIRST_ENERGY, *energies)
+        yield bytes(words)
+
+
 class Meter(asyncio.Protocol):
     """One connection; answers each question at once."""
 
-    def __init__(self, shown: list[bytes]) -> None:
-        self._next = cycle(shown).__next__
+    def __init__(self, made: list[bytes]) -> None:
+        self._next = shown(made).__next__
         self._pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,8 +80,8 @@ class Meter(asyncio.Protocol):
 
 async def serve(endpoints: int) -> None:
     """Serve so many endpoints on free ports."""
-    loop, shown = asyncio.get_running_loop(), images()
-    servers = [await loop.create_server(lambda: Meter(shown), "127.0.0.1", 0) for _ in range(endpoints)]
+    loop, made = asyncio.get_running_loop(), images()
+    servers = [await loop.create_server(lambda: Meter(made), "127.0.0.1", 0) for _ in range(endpoints)]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.Event().wait()
 

@@ -84,6 +84,16 @@ def test_the_table_is_what_a_technician_reads() -> None:
     assert "\n".join(show.status(ANSWER)) == TABLE
 
 
+def test_a_reading_that_is_not_believed_is_shown_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the reader's language; a reason of another release as it was said."""
+    said = {"name": "voltage/L1", "flags": 1, "kind": "range", "values": {"low": 0, "high": 500}, "text": "..."}
+    newer = {"name": "humour", "flags": 1, "kind": "dry", "values": {}, "text": "not funny"}
+    bus = {"id": "cellar", "place": "/dev/ttyS0", "share": 0.5, "devices": [{**GYM, "suspect": [said, newer]}]}
+    assert show.bus_table(bus, NOW_MS)[-2:] == ["    ? Voltage L1: outside 0 to 500", "    ? humour: not funny"]
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    assert show.bus_table(bus, NOW_MS)[-2] == "    ? Spannung L1: außerhalb von 0 bis 500"
+
+
 def test_it_speaks_german(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels and sentences; what is wrong stays English."""
     monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")

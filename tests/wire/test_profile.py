@@ -125,3 +125,39 @@ def test_an_unknown_profile_is_answered_with_the_known_ones(name: str, tmp_path:
     write(tmp_path, SOUND)
     with pytest.raises(ConfigError, match="one of: acme/m1"):
         profile.load(name, tmp_path)
+
+
+def test_a_profile_narrows_what_is_plausible(tmp_path: Path) -> None:
+    """In the quantity's unit, as large as its device's parameters make it."""
+    limits = "limits: {active_power: {range: [-1, 2], step: 3, stuck_h: 4, resolution: 5, multiply_by: ct}}\n"
+    parameter = "parameters: {ct: {label: {de: W, en: C}, minimum: 1, maximum: 99}}\n"
+    write(tmp_path, SOUND + limits + parameter)
+    found = profile.load(NAME, tmp_path).limits["active_power"].scaled(10.0)
+    assert found == profile.Limits(range=(-10, 20), step=30, stuck_h=4, resolution=50)
+    assert found.scaled(-1.0).range == (-20, 10)
+
+
+@pytest.mark.parametrize(
+    ("limits", "column", "found", "expected"),
+    [
+        ("gas_volume: {step: 1}", 10, "the reading 'gas_volume'", "listed under 'readings'"),
+        ("active_power: {range: [2, 2]}", 32, "2 to 2", "low to high"),
+        ("active_power: {modulus: 100}", 34, "'modulus' of a gauge", "with counters only"),
+        ("active_power: {step: 0}", 31, "0", "a number > 0"),
+        ("active_power: {multiply_by: ct}", 38, "'ct'", "a parameter declared under 'parameters'"),
+        ("active_power: {divide_by: zero}", 36, "'zero', which may be 0", "bounds without 0"),
+        ("active_energy_import: {stuck_h: 1}", 42, "'stuck_h' of a counter", "with gauges and deltas only"),
+    ],
+)
+def test_limits_that_mean_nothing_are_named(
+    limits: str, column: int, found: str, expected: str, tmp_path: Path
+) -> None:
+    """Of a reading that the profile lacks, or what its kind cannot have."""
+    text = SOUND.replace("  - active_power\n", "  - active_power\n  - active_energy_import\n")
+    zero = "parameters: {zero: {label: {de: N, en: Z}, minimum: 0, maximum: 1}}\n"
+    file = write(tmp_path, text + f"limits: {{{limits}}}\n{zero}")
+    with pytest.raises(ConfigError) as caught:
+        profile.load(NAME, tmp_path)
+    assert caught.value.at == Position(file, 17, column)
+    assert found in caught.value.found
+    assert expected in caught.value.expected
