@@ -36,8 +36,10 @@ class Meters:
         seed: int = 0,
         gateways: Iterable[str] | None = None,
         lines: Path | None = None,
+        hold_ms: int = 0,
     ) -> None:
-        """`lines`: the directory for the links to serial ports; a temporary one unless given."""
+        """`lines`: the directory for the links to serial ports; a temporary one unless given. `hold_ms`: see `Meter`."""
+        self._hold_ms = hold_ms
         self.journal = journal
         self.faults = Faults(seed)
         self._town = town
@@ -121,7 +123,12 @@ class Meters:
     def _bus(self, gateway: GatewaySpec, name: str, lines: Path) -> Bus:
         meters = {
             device.unit: Meter(
-                device.id, device.model, self.journal, faults=self.faults, sector=self._town.sectors[device.id]
+                device.id,
+                device.model,
+                self.journal,
+                faults=self.faults,
+                sector=self._town.sectors[device.id],
+                hold_ms=self._hold_ms,
             )
             for device in gateway.buses[name]
         }
