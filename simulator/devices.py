@@ -88,9 +88,7 @@ class Meter:
         *,
         faults: Faults | None = None,
         sector: str = "",
-        hold_ms: int = 0,
     ) -> None:
-        """`hold_ms`: so long after each request the registers do not change, for machines where a poll may stall."""
         self.device = device
         self.model = model
         self.sector = sector
@@ -99,7 +97,8 @@ class Meter:
         """What the answer that is about to be sent suffers from."""
         self._journal = journal
         self._clock = clock
-        self._hold_ms = hold_ms
+        self.hold_ms = 0
+        """So long after each request its registers do not change: for machines that may stall amid a poll."""
         self._latched_at_ms: int | None = None
         self._held_until_ms = 0
         self._wrong: Wrong | None = None
@@ -123,7 +122,8 @@ class Meter:
             poll = Poll(self.device, at, self._wrong, is_certain=not (is_slow or self._doubted))
             self._position = self._journal.note(poll, self._readings)
             self._doubted = max(0, self._doubted - 1)
-        self._held_until_ms = max(self._held_until_ms, now + self._hold_ms)
+        if self.hold_ms:
+            self._held_until_ms = max(self._held_until_ms, now + self.hold_ms)
         if is_slow and fault is not None and fault.delay_s <= LONGEST_HOLD_S:
             self._held_until_ms = now + round(fault.delay_s * 1000) + REFRESH_MS
         return at

@@ -38,7 +38,10 @@ class Meters:
         lines: Path | None = None,
         hold_ms: int = 0,
     ) -> None:
-        """`lines`: the directory for the links to serial ports; a temporary one unless given. `hold_ms`: see `Meter`."""
+        """`lines`: the directory for the links to serial ports; a temporary one unless given.
+
+        `hold_ms`: as `Meter` has it.
+        """
         self._hold_ms = hold_ms
         self.journal = journal
         self.faults = Faults(seed)
@@ -123,15 +126,12 @@ class Meters:
     def _bus(self, gateway: GatewaySpec, name: str, lines: Path) -> Bus:
         meters = {
             device.unit: Meter(
-                device.id,
-                device.model,
-                self.journal,
-                faults=self.faults,
-                sector=self._town.sectors[device.id],
-                hold_ms=self._hold_ms,
+                device.id, device.model, self.journal, faults=self.faults, sector=self._town.sectors[device.id]
             )
             for device in gateway.buses[name]
         }
+        for meter in meters.values():
+            meter.hold_ms = self._hold_ms
         if name in gateway.lines:
             return RtuBus(meters, BAUD_RATE, lines / name)
         return TcpBus(meters, free_port())

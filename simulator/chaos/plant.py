@@ -31,7 +31,7 @@ BROKER, STORE = "broker", "store"
 KEEPALIVE_S = 5
 """A half-open link shows after one and a half times that."""
 HOLD_MS = 800
-"""The requests of one poll see the same registers even where this machine holds one of them up; less than an interval."""
+"""The requests of one poll see the same registers even where the machine holds one of them up."""
 SPOOL = {"seal_interval_s": 1.0}
 UPLINK = {"confirm_timeout_s": 2.0}
 """Many small batches, and most of them on their way when something breaks."""
