@@ -23,7 +23,7 @@ from gateway.eviction import Gone
 from gateway.spool_records import SealedBatch
 from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, WAITING, lenient, prepare
 from wire.confirm import ranges
-from wire.gaps import UNTIL
+from wire.gaps import REASONS, UNTIL
 from wire.ids import is_id
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ def _build(path: Path, new: Path, known: Known, alive: Callable[[], None]) -> in
             db.execute(f"PRAGMA {setting}").fetchall()
         complete, highest = _copy_tables(path, db)
         is_placed = complete["place"] and spool_log.lost_transactions(path) < spool_log.BROKEN
+        if not is_placed:
+            _put_back(db)
         db.execute("CREATE INDEX place_number ON place (number)")
         with contextlib.suppress(FullError):  # what is not saved is a gap, and lies in the file moved aside
             _save(path, new, db, alive, is_placed=is_placed, is_opened=not (is_placed and complete["device"]))
@@ -172,6 +174,7 @@ def _finish(new: Path, db: sqlite3.Connection, known: Known, highest: int, *, is
     """
     try:
         with translated(new), transaction(db):
+            _replace_strange_gaps(db, known)
             db.executemany("INSERT OR IGNORE INTO device VALUES (?)", [(name,) for name in known.devices])
             highest = max(highest, known.number, db.execute("SELECT max(number) FROM place").fetchone()[0] or 0)
             _declare(db, known, is_placed=is_placed)
@@ -301,6 +304,34 @@ def _declare(db: sqlite3.Connection, known: Known, *, is_placed: bool) -> None:
         batches, readings = db.execute(f"SELECT count(*), ifnull(sum(readings), 0) {of_state}").fetchone()
         eviction.count(db, name, Gone(batches, readings))
     db.execute(f"DELETE {lost_places}")
+
+
+def _put_back(db: sqlite3.Connection) -> None:
+    """Let everything wait that was confirmed: what the log lost may have said that the database lacks it again.
+
+    What is sent twice is stored once.
+    """
+    with transaction(db):
+        db.execute(
+            "UPDATE place SET state = ?, settled_at_ms = 0, reason = NULL WHERE state = ?",
+            (WAITING, CONFIRMED),
+        )
+
+
+def _replace_strange_gaps(db: sqlite3.Connection, known: Known) -> None:
+    """Record a gap of a device that nobody knows for all that are known: the disk has damaged its name.
+
+    Sealed as it is, it would have its whole batch rejected, and every other gap in it.
+    """
+    names = known.devices | {name for (name,) in db.execute("SELECT name FROM device")}
+    stored = "EXISTS (SELECT 1 FROM batch WHERE number = gap.batch)"
+    rows = db.execute(f"SELECT id, device, reason, since_ms, until_ms FROM gap WHERE NOT {stored}").fetchall()  # noqa: S608 - a constant
+    for row, device, reason, since_ms, until_ms in rows:
+        if device in names and is_id(device) and reason in REASONS:
+            continue
+        db.execute("DELETE FROM gap WHERE id = ?", (row,))
+        stretch = max(since_ms, known.oldest_ms), min(until_ms, known.now_ms)
+        gap_table.add(db, gap_table.of_all(known.devices, *stretch, "damaged"))
 
 
 def _holes(db: sqlite3.Connection) -> list[tuple[int, int]]:

@@ -97,6 +97,8 @@ class Meter:
         """What the answer that is about to be sent suffers from."""
         self._journal = journal
         self._clock = clock
+        self.hold_ms = 0
+        """So long after each request its registers do not change: for machines that may stall amid a poll."""
         self._latched_at_ms: int | None = None
         self._held_until_ms = 0
         self._wrong: Wrong | None = None
@@ -120,6 +122,8 @@ class Meter:
             poll = Poll(self.device, at, self._wrong, is_certain=not (is_slow or self._doubted))
             self._position = self._journal.note(poll, self._readings)
             self._doubted = max(0, self._doubted - 1)
+        if self.hold_ms:
+            self._held_until_ms = max(self._held_until_ms, now + self.hold_ms)
         if is_slow and fault is not None and fault.delay_s <= LONGEST_HOLD_S:
             self._held_until_ms = now + round(fault.delay_s * 1000) + REFRESH_MS
         return at

@@ -36,8 +36,13 @@ class Meters:
         seed: int = 0,
         gateways: Iterable[str] | None = None,
         lines: Path | None = None,
+        hold_ms: int = 0,
     ) -> None:
-        """`lines`: the directory for the links to serial ports; a temporary one unless given."""
+        """`lines`: the directory for the links to serial ports; a temporary one unless given.
+
+        `hold_ms`: as `Meter` has it.
+        """
+        self._hold_ms = hold_ms
         self.journal = journal
         self.faults = Faults(seed)
         self._town = town
@@ -125,6 +130,8 @@ class Meters:
             )
             for device in gateway.buses[name]
         }
+        for meter in meters.values():
+            meter.hold_ms = self._hold_ms
         if name in gateway.lines:
             return RtuBus(meters, BAUD_RATE, lines / name)
         return TcpBus(meters, free_port())

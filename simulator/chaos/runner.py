@@ -6,7 +6,6 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -186,7 +185,8 @@ class Run:
         await watch.read_unregistered(plant.files, witness, ledger.unregister, self._log)
         declared = await watch.read_gaps(plant.files, witness, self._log)
         account = ledger.account(await watch.status(plant.files), declared)
-        missing = islice(ledger.missing(declared), reports.MOST_MISSING)
+        missing = [Missing(*one) for one in ledger.missing(declared)]
+        self._leave(missing)
         return Report(
             seed=self.seed,
             minutes=self.minutes,
@@ -198,9 +198,14 @@ class Run:
             died=self.died,
             faults=self._accounts(ledger, declared),
             account=account,
-            missing=[Missing(*one) for one in missing],
+            missing=missing[: reports.MOST_MISSING],
             verdict=_verdict(account, self.died),
         )
+
+    def _leave(self, missing: list[Missing]) -> None:
+        """Write down what the devices made and what is missing, for whoever must find out why."""
+        for name, lines in (("polls", self._plant.journal.polls), ("missing", missing)):
+            (self.directory / f"{name}.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(lines))
 
     def _accounts(self, ledger: Ledger, declared: list[Gap]) -> list[Struck]:
         fates = sorted(ledger.fates(declared), key=lambda fate: fate.polled_at_ms)

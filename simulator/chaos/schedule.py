@@ -39,6 +39,8 @@ BACKUP_S = 3.0
 RESTORE_S = 8.0
 COVERED_S = 20.0
 """After a database was restored: until the gateways have been asked to send again."""
+COSTS_COPIES = ("corrupt", "full")
+"""What makes a spool give up or lose batches that the database has."""
 STEPS_S = (-86_400, -3_600, -90, -5, 5, 90, 3_600, 86_400)
 """Of a wall clock."""
 
@@ -91,8 +93,8 @@ class _Plan:
 def plan(seed: int, seconds: float, targets: Targets, kinds: Collection[str] = KINDS) -> list[Fault]:
     """Deal out faults over so many seconds; every kind that has a target gets its turn, in an order of chance.
 
-    A target has one fault at a time. No spool is corrupted between a backup and the end of what restores it: then two
-    copies of the same reading would be lost, and nothing could be promised.
+    A target has one fault at a time. No spool loses what is confirmed (corrupt, or on a full disk) between a backup and
+    the end of what restores it: then two copies of the same reading would be lost, and nothing could be promised.
     """
     chance = random.Random(seed)  # noqa: S311 - no secret
     made = _Plan(targets, seconds, chance)
@@ -132,7 +134,7 @@ def _place(made: _Plan, kind: str, family: str, at_s: float) -> None:
     """Choose a target that is whole at that time; none where all are struck already."""
     length_s = made.chance.uniform(LEAST_S, LONGEST_S.get(kind, MOST_S))
     for_s = 0.1 if kind == "cut" else min(length_s, made.seconds - at_s)
-    if kind == "corrupt" and any(since_s - for_s < at_s < until_s for since_s, until_s in made.fragile):
+    if kind in COSTS_COPIES and any(since_s - for_s < at_s < until_s for since_s, until_s in made.fragile):
         return
     free = [name for name in made.targets.names[family] if made.is_free(name, at_s, at_s + for_s)]
     if free:

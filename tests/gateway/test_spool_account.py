@@ -245,3 +245,38 @@ def test_a_broken_file_costs_no_more_than_it_declares(
     life.live(20)
     life.check()
     life.spool.close()
+
+
+def test_what_was_put_back_waits_still_after_the_log_that_said_so_is_damaged(live: Callable[..., Life]) -> None:
+    """The file behind the log says that the database has it: that was before the database was restored."""
+    life = live(0, quota_bytes=10_000_000)
+    for _ in range(5):
+        life.seal()
+    numbers = set(life.sealed)
+    life.spool.mark(Settled(frozenset(numbers)), life.now_ms)
+    life.restart()
+    life.spool.resend(0, 2**60)
+    for _ in range(3):
+        life.seal()
+    life.kill(lambda path: _garbage(path.with_name("spool.sqlite-wal"), 60, 8, life.chance))
+    waiting = {batch.number for batch in life.spool.next_to_send(10**6)}
+    assert numbers <= waiting
+    life.spool.close()
+
+
+def test_a_gap_whose_device_the_disk_has_changed_costs_no_other_gap(live: Callable[..., Life]) -> None:
+    """Its batch is damaged, so it is to be sealed again; sealed under that name, the whole batch would be rejected."""
+    life = live(0, quota_bytes=10_000_000)
+    life.seal()
+    life.restart()
+    life.seal()
+    life.spool._db.execute("UPDATE gap SET device = 'Vain' WHERE device = 'main'")
+    life.spool._db.execute("DELETE FROM batch WHERE number IN (SELECT batch FROM gap)")
+    life.restart()
+    life.seal()
+    life.kill(lambda path: _break_log(path, life.chance))
+    life.seal()
+    gaps = life.spool.gaps()
+    assert {gap.device for gap in gaps} == set(DEVICES)
+    assert life.undelivered_gaps() == 0
+    life.spool.close()
