@@ -14,6 +14,7 @@ import msgspec
 
 from base import strict_yaml
 from base.errors import TransientError
+from base.files import sync
 from wire.ids import Day, Id
 from wire.profile import ProfileName
 from wire.town import Sector, Site
@@ -136,7 +137,7 @@ def _lines(lines: Iterable[bytes]) -> bytes:
 
 
 def write(file: RegistryFile, path: Path) -> None:
-    """Write a registry to disk; the file is replaced as a whole or not at all.
+    """Write a registry to disk; the file is replaced as a whole or not at all, and a power cut brings no old one back.
 
     Raises: TransientError where it cannot be written.
     """
@@ -147,5 +148,6 @@ def write(file: RegistryFile, path: Path) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         draft.replace(path)
+        sync(path.parent)
     except OSError as error:
         raise TransientError(f"{path}: cannot be written ({error.strerror})") from error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from base.errors import PermanentError, TransientError
+from base.files import sync
 from wire.batch import TimeMs
 from wire.bounds import MAX_TIME_MS
 from wire.command import CommandId, State
@@ -212,7 +213,7 @@ class CommandMemory:
             _write_whole(descriptor, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             os.fsync(descriptor)
             new.replace(self._file)
-            _sync_directory(self._file.parent)
+            sync(self._file.parent)
         except OSError as error:
             if descriptor is not None:
                 os.close(descriptor)
@@ -230,11 +231,3 @@ class CommandMemory:
 def _write_whole(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import os
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from base.errors import MessnetzError
+from base.files import sync
 from base.sqlite import CorruptError, FullError, transaction, translate, translated
 from gateway import eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
@@ -71,7 +71,7 @@ def resume(path: Path) -> None:
     else:
         _move_log_aside(path)
         new.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def rescue(path: Path, known: Known, alive: Callable[[], None] = lambda: None) -> None:
@@ -93,7 +93,7 @@ def rescue(path: Path, known: Known, alive: Callable[[], None] = lambda: None) -
         path.rename(aside)
         _move_log_aside(path, aside)
         new.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
         logger.error("%s was damaged: %d batches are saved, the rest is recorded as gaps; see %s", path, saved, aside)
         prune(path)
 
@@ -134,14 +134,6 @@ def _move_log_aside(path: Path, aside: Path | None = None) -> None:
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
 def _build(path: Path, new: Path, known: Known, alive: Callable[[], None]) -> int:
     """Build the new file, whole and on disk when this returns; how many batches it holds.
 
@@ -163,7 +155,7 @@ def _build(path: Path, new: Path, known: Known, alive: Callable[[], None]) -> in
         while not _finish(new, db, known, highest, is_placed=is_placed):
             _drop_some(db)
         saved: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
-    _sync(new)
+    sync(new)
     return saved
 
 

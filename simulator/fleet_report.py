@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One gateway's account of what it was told."""
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is counted of one gateway, and added up of all."""
 
-    gateway: str
     sealed_batches: int
     confirmed_batches: int
     rejected_batches: int
@@ -26,26 +25,23 @@ class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):
     """In all batches that were sent once at least."""
     confirmed_readings: int
     sessions_lost: int
+
+
+class GatewayReport(Counts, frozen=True, kw_only=True):
+    """One gateway's account of what it was told."""
+
+    gateway: str
     drained_after_s: float | None
     """From the fleet's beginning until the last batch of the backlog was confirmed."""
     fresh_latencies_s: list[float]
     """Of each fresh batch, from its seal until its confirm."""
 
 
-class FleetReport(msgspec.Struct, frozen=True, kw_only=True):
+class FleetReport(Counts, frozen=True, kw_only=True):
     """All gateways together."""
 
     gateways: list[GatewayReport]
     elapsed_s: float
-    sealed_batches: int
-    confirmed_batches: int
-    rejected_batches: int
-    unasked_confirms: int
-    sent: int
-    resent: int
-    sent_readings: int
-    confirmed_readings: int
-    sessions_lost: int
     drained_after_s: float | None
     """Of the last gateway; None as long as one has a backlog, or none had any."""
     fresh_p50_s: float | None
@@ -55,17 +51,6 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, gateways: list[GatewayReport], elapsed_s: float) -> FleetReport:
         """Add up the reports of gateways."""
-        sums = (
-            "sealed_batches",
-            "confirmed_batches",
-            "rejected_batches",
-            "unasked_confirms",
-            "sent",
-            "resent",
-            "sent_readings",
-            "confirmed_readings",
-            "sessions_lost",
-        )
         latencies = [latency for gateway in gateways for latency in gateway.fresh_latencies_s]
         drained = [gateway.drained_after_s for gateway in gateways]
         return cls(
@@ -75,7 +60,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True):
             fresh_p50_s=percentile(latencies, 0.5),
             fresh_p99_s=percentile(latencies, 0.99),
             fresh_most_s=max(latencies, default=None),
-            **{name: sum(getattr(gateway, name) for gateway in gateways) for name in sums},
+            **{name: sum(getattr(gateway, name) for gateway in gateways) for name in Counts.__struct_fields__},
         )
 
 

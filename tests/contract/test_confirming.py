@@ -1,6 +1,7 @@
 """The promise of confirming, over random schedules: nothing unstored is let go, everything is stored in the end.
 
-`MESSNETZ_SCHEDULES=20000` plays more of them; a failure names its seed, and `MESSNETZ_SEED` plays that one alone.
+Half of them are slow tests. `MESSNETZ_SCHEDULES=20000` plays more; a failure names its seed, and `MESSNETZ_SEED` plays
+that one alone.
 """
 
 from __future__ import annotations
@@ -153,7 +154,9 @@ def _assert_nobody_is_held_up(world: World) -> None:
     assert not late, f"fresh batches that came late: {late}"
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.slow] if part % 2 and not ONLY else []) for part in range(PARTS)]
+)
 def test_nothing_unstored_is_let_go_and_everything_is_stored(part: int, tmp_path: Path) -> None:
     """Whatever broker, collectors, database and agent do; and a batch that kills its reader delays nobody for long."""
     new = tmp_path / "new.sqlite"

@@ -14,7 +14,7 @@ import pytest
 
 from base.errors import PermanentError, TransientError
 from base.sqlite import transaction
-from gateway import rescue
+from gateway import rescue, spool_file
 from gateway.spool import ALIVE_MS, EXPIRE_MS, Limits, SealedBatch, Settled, Spool, read_totals
 from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
@@ -162,8 +162,9 @@ def test_totals_outlive_the_batches_and_the_agent(path: Path) -> None:
     )
 
 
-def test_a_second_agent_is_refused(path: Path) -> None:
+def test_a_second_agent_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes on one spool would corrupt it."""
+    monkeypatch.setattr(spool_file, "LOCK_WAIT_S", 0.1)
     spool = _open(path)
     with pytest.raises(TransientError, match="another agent"):
         _open(path)
