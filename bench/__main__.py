@@ -14,7 +14,6 @@ BENCHES = {
     "agent": "the agent as a whole, beside ThingsBoard Gateway",
     "collector": "the collector as a whole, into InfluxDB 1",
     "drain": "the backlog of a gateway that was offline, beside fresh data",
-    "reconnect": "a thousand gateways that come back at once",
     "disk": "what a day writes to the card",
     "growth": "what a town costs as it grows",
     "path": "one core's worth of the path of a reading, by parts",
