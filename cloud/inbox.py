@@ -3,11 +3,15 @@
 Bounded, with fair shares: where it is full, a gateway with less than its share takes the place of the newest batch
 of the one that has the most. What is dropped is unconfirmed, and its gateway sends it again. Gateways that the registry
 does not know have one share together: whoever may publish may invent them, and each would thin out the others'.
+
+After an outage a gateway's window is full of backlog. So the one batch that was sealed last is dropped last, and every
+second turn of its gateway is for it: fresh data waits for no backlog, and no backlog waits for ever.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -30,6 +34,7 @@ MOST_DEBTORS = 1_000
 STRANGERS = ""
 """Stands for all gateways that are not known; no gateway's name."""
 Key: TypeAlias = tuple[str, bytes]
+_SEALED = re.compile(rb'"sealed_at_ms":([0-9]{1,15})[,}]')
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,12 @@ class Arrival:
 
     gateway: str
     payload: bytes
+
+    @property
+    def sealed_at_ms(self) -> int:
+        """When its header says that it was sealed; 0 where it does not say."""
+        found = _SEALED.search(self.payload, 0, MAX_HEADER_BYTES)
+        return int(found[1]) if found else 0
 
     @property
     def key(self) -> Key | None:
@@ -52,14 +63,48 @@ class _Box:
 
     waiting: OrderedDict[Key, Arrival] = field(default_factory=OrderedDict)
     bytes: int = 0
+    fresh: Key | None = None
+    """The one that was sealed last, while it waits."""
+    sealed_at_ms: int = 0
+    """When the last one was sealed that came."""
+    is_fresh_due: bool = True
 
     @property
     def batches(self) -> int:
         return len(self.waiting)
 
-    def pop(self, *, newest: bool) -> tuple[Key, Arrival]:
-        key, arrival = self.waiting.popitem(last=newest)
+    def add(self, key: Key, arrival: Arrival) -> None:
+        self.waiting[key] = arrival
+        self.bytes += len(arrival.payload)
+        if self.is_fresh(arrival):
+            self.fresh, self.sealed_at_ms = key, arrival.sealed_at_ms
+
+    def is_fresh(self, arrival: Arrival) -> bool:
+        """Whether none that came was sealed so late."""
+        return arrival.sealed_at_ms > self.sealed_at_ms
+
+    def next(self) -> Key:
+        """Whose turn it is: the fresh one's, or the oldest's."""
+        return self.fresh if self.fresh is not None and self.is_fresh_due else next(iter(self.waiting))
+
+    def take(self) -> tuple[Key, Arrival]:
+        key = self.next()
+        self.is_fresh_due = key != self.fresh
+        return self._pop(key)
+
+    def drop(self) -> Arrival:
+        """Let go of the newest to arrive; of the fresh one last."""
+        newest = reversed(self.waiting)
+        key = next(newest)
+        if key == self.fresh:
+            key = next(newest, key)
+        return self._pop(key)[1]
+
+    def _pop(self, key: Key) -> tuple[Key, Arrival]:
+        arrival = self.waiting.pop(key)
         self.bytes -= len(arrival.payload)
+        if key == self.fresh:
+            self.fresh = None
         return key, arrival
 
 
@@ -102,9 +147,9 @@ class Inbox:
         self._tell("received", arrival.gateway)
         size, key = len(arrival.payload), arrival.key
         if size > MAX_PAYLOAD_BYTES:
-            self._drop(arrival, "too large", f"a payload of {size} bytes; at most {MAX_PAYLOAD_BYTES}")
+            self._refuse(arrival, "too large", f"a payload of {size} bytes; at most {MAX_PAYLOAD_BYTES}")
         elif key is None:
-            self._drop(arrival, "no header", f"a payload of {size} bytes without a header line")
+            self._refuse(arrival, "no header", f"a payload of {size} bytes without a header line")
         else:
             for displaced in self._queue(key, arrival):
                 self._tell("dropped", displaced.gateway)
@@ -120,12 +165,11 @@ class Inbox:
                 return []
             displaced: list[Arrival] = []
             while (victim := self._victim(box, len(arrival.payload))) is not None:
-                if victim is box:
+                if victim is box and not (box.batches > 1 and box.is_fresh(arrival)):
                     return [*displaced, arrival]
-                displaced.append(self._pop(victim, newest=True)[1])
+                displaced.append(self._drop(victim))
             self._boxes[owner] = box
-            box.waiting[key] = arrival
-            box.bytes += len(arrival.payload)
+            box.add(key, arrival)
             self._batches += 1
             self._bytes += len(arrival.payload)
             self._changed.notify()
@@ -150,18 +194,18 @@ class Inbox:
             return most if most.batches > 1 and (not box.batches or most.bytes > box.bytes + size) else box
         return None
 
-    def _pop(self, box: _Box, *, newest: bool) -> tuple[Key, Arrival]:
-        key, arrival = box.pop(newest=newest)
+    def _drop(self, box: _Box) -> Arrival:
+        arrival = box.drop()
         self._batches -= 1
         self._bytes -= len(arrival.payload)
-        return key, arrival
+        return arrival
 
-    def _drop(self, arrival: Arrival, kind: str, text: str) -> None:
+    def _refuse(self, arrival: Arrival, kind: str, text: str) -> None:
         self._tell("dropped", arrival.gateway)
         self._complaints.add(arrival.gateway, kind, text)
 
     def take(self, most: int, most_bytes: int, timeout_s: float) -> list[Arrival]:
-        """Return one batch of each gateway in turn, of each the oldest first; waits for the first, up to `timeout_s`.
+        """Return one batch of each gateway in turn; waits for the first, up to `timeout_s`.
 
         Up to `most`, and no more than `most_bytes` of payload; but one of any size. A gateway has at most its window
         in flight, so its fresh data wait behind no more than that of its own. What was taken is in hand until `done`.
@@ -175,10 +219,12 @@ class Inbox:
                 if self._passes(owner):
                     self._boxes.move_to_end(owner)
                     continue
-                size = len(next(iter(box.waiting.values())).payload)
+                size = len(box.waiting[box.next()].payload)
                 if taken and size > left:
                     break
-                key, arrival = self._pop(box, newest=False)
+                key, arrival = box.take()
+                self._batches -= 1
+                self._bytes -= size
                 self._in_hand.add(key)
                 taken.append(arrival)
                 left -= size

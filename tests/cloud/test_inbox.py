@@ -252,3 +252,76 @@ def test_no_stranger_ever_displaces_the_only_batch_of_a_gateway(puts: list[str],
         inbox.put(_batch(gateway, number))
         held |= {gateway} & set(inbox._boxes)
         assert held <= set(inbox._boxes)
+
+
+def _sealed(gateway: str, number: int, at_ms: int) -> Arrival:
+    return Arrival(gateway, b'{"number":%d,"sealed_at_ms":%d}\nx' % (number, at_ms))
+
+
+def _numbers(arrivals: Sequence[Arrival]) -> list[int]:
+    return [int(arrival.payload.partition(b":")[2].partition(b",")[0]) for arrival in arrivals]
+
+
+def test_fresh_data_waits_for_one_batch_of_its_gateways_backlog() -> None:
+    """Whatever came before it; and the backlog goes on all the same, oldest first."""
+    inbox = Inbox(100, MANY)
+    for number in range(1, 6):
+        inbox.put(_sealed("gw", number, 1000 + number))
+    assert _numbers(_taken(inbox, 2)) == [5, 1]
+    inbox.put(_sealed("gw", 9, 5000))
+    assert _numbers(_taken(inbox, 4)) == [9, 2, 3, 4]
+
+
+def test_fresh_data_finds_room_where_its_gateways_backlog_has_taken_it() -> None:
+    """It displaces what its own gateway sent last, and is displaced last itself."""
+    told = Told()
+    inbox = Inbox(3, MANY, told)
+    for number in range(1, 5):
+        inbox.put(_sealed("gw", number, 1000 - number))
+    inbox.put(_sealed("gw", 9, 5000))
+    inbox.put(_sealed("gw", 5, 995))
+    inbox.put(_sealed("other", 1, 7))
+    assert told["dropped", "gw"] == 4
+    assert sorted(_numbers(inbox.take(MANY, MANY, 0))) == [1, 1, 9]
+
+
+def test_one_whose_clock_runs_ahead_gets_no_more_than_its_turns() -> None:
+    """A header may claim any time: it only orders what its own gateway sends."""
+    inbox = Inbox(100, MANY)
+    for number in range(1, 5):
+        inbox.put(_sealed("ahead", number, 10**14 + number))
+        inbox.put(_sealed("gw", number, 1000 + number))
+    assert [arrival.gateway for arrival in inbox.take(MANY, MANY, 0)] == ["ahead", "gw"] * 4
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.none(), st.tuples(st.sampled_from("abcxy"), st.integers(0, 20), st.integers(0, 9), st.integers(0, 60))
+        ),
+        max_size=120,
+    ),
+    st.integers(1, 8),
+    st.integers(120, 600),
+)
+def test_whatever_is_fresh_the_account_is_right(
+    steps: list[tuple[str, int, int, int] | None], most: int, most_bytes: int
+) -> None:
+    """Batches and takes in any order: what is held is what is counted, and nothing is lost but what was told."""
+    told = Told()
+    inbox = Inbox(most, most_bytes, told, lambda gateway: gateway in "abc")
+    taken = 0
+    for step in steps:
+        if step is None:
+            taken += len(_taken(inbox, 1))
+        else:
+            gateway, number, at_ms, size = step
+            arrival = _sealed(gateway, number, at_ms)
+            inbox.put(Arrival(gateway, arrival.payload + b"x" * size))
+        boxes = inbox._boxes.values()
+        assert inbox.batches == sum(box.batches for box in boxes) <= most
+        assert inbox.bytes == sum(box.bytes for box in boxes) <= most_bytes
+        assert all(box.batches and (box.fresh is None or box.fresh in box.waiting) for box in boxes)
+    counts = {outcome: sum(told[outcome, gateway] for gateway in "abcxy") for outcome in ("received", "duplicate")}
+    dropped = sum(told["dropped", gateway] for gateway in "abcxy")
+    assert counts["received"] == counts["duplicate"] + dropped + taken + inbox.batches
