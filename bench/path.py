@@ -11,10 +11,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from bench.harness import Row, Scale, main
 from cloud import registry, routing
 from cloud.registry_file import RegistryEntry, RegistryFile
 from cloud.stores.line_protocol import encode
+from edge.modbus import profile as profiles
+from edge.plausibility import rules as rules_of
+from edge.plausibility.judge import Judge
 from gateway.spool import Settled, Spool
 from wire import batch as wire_batch
 from wire import profile
@@ -48,7 +53,10 @@ def reading(name: str, chance: random.Random) -> Reading:
     """Make a reading of the profile, with a value near the usual one."""
     quantity, _, channel = name.partition("/")
     value = {"voltage": 230, "frequency": 50, "power_factor": 0.9}.get(quantity, 1234)
-    return Reading(quantity, float(f"{value * chance.uniform(0.97, 1.03):.5g}"), quantities()[quantity].unit, channel)
+    share = 0.005 if quantity == "frequency" else 0.03
+    return Reading(
+        quantity, float(f"{value * chance.uniform(1 - share, 1 + share):.5g}"), quantities()[quantity].unit, channel
+    )
 
 
 def town_registry() -> registry.Registry:
@@ -76,6 +84,27 @@ def rate(call: Callable[[int], int], seconds: float) -> float:
         done += call(rounds)
         rounds += 1
     return done / elapsed
+
+
+def judging(seconds: float) -> float:
+    """Measure what it costs to judge what a sound meter says; returns readings a second of CPU."""
+    rules = rules_of.of_profile(profiles.load(PROFILE), {}, profiles.load(PROFILE).encodings({}))
+    judge, spent_s = Judge("school-main", rules, INTERVAL_S, ()), 0.0
+    said = [sample.readings for number in range(20) for sample in batch(number)]
+    index = done = 0
+    while spent_s < seconds / 4:
+        energy = 1e4 + index / 100
+        readings = tuple(
+            structs.replace(reading, value=energy) if "energy" in reading.quantity else reading
+            for reading in said[index % len(said)]
+        )
+        begin_s = time.process_time()
+        judge.judged(readings, index * INTERVAL_S)
+        spent_s += time.process_time() - begin_s
+        done += len(readings)
+        index += 1
+    assert not judge.suspicions()
+    return done / spent_s
 
 
 def measure(scale: Scale) -> list[Row]:
@@ -110,6 +139,13 @@ def measure(scale: Scale) -> list[Row]:
         rows = [
             Row(what="path: bytes a reading in a batch of 75 samples", measured=per_reading, unit="B"),
             Row(what="path: batch to line protocol", measured=rate(collect, seconds), unit="readings/s", better="more"),
+            Row(
+                what="path: readings judged",
+                measured=judging(seconds),
+                unit="readings/CPU s",
+                must=660_000,
+                better="more",
+            ),
             Row(what="path: samples to pack", measured=rate(pack, seconds), unit="readings/s", better="more"),
             Row(what="path: samples to disk", measured=rate(seal, seconds), unit="readings/s", better="more"),
         ]

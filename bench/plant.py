@@ -26,7 +26,8 @@ READINGS = 16
 """Of that profile, and so of one sample."""
 REGISTERS = 256
 IMAGES = 500
-USUAL = {0: 230.0, 2: 230.0, 4: 230.0, 0x3E: 0.9, 0x46: 50.0}
+FREQUENCY = 0x46
+USUAL = {0: 230.0, 2: 230.0, 4: 230.0, 0x3E: 0.9, FREQUENCY: 50.0}
 FIRST_ENERGY, LAST_ENERGY = 0x48, 0x4A
 HEADER = struct.Struct(">HHHBBHH")
 
@@ -38,7 +39,8 @@ def images() -> list[bytes]:
     for _ in range(IMAGES):
         words = bytearray(2 * REGISTERS)
         for address in range(0, REGISTERS - 1, 2):
-            value = float(f"{USUAL.get(address, 1234.0) * chance.uniform(0.97, 1.03):.5g}")
+            share = 0.005 if address == FREQUENCY else 0.03
+            value = float(f"{USUAL.get(address, 1234.0) * chance.uniform(1 - share, 1 + share):.5g}")
             struct.pack_into(">f", words, 2 * address, value)
         made.append(bytes(words))
     return made
