@@ -97,8 +97,9 @@ class Meter:
         """What the answer that is about to be sent suffers from."""
         self._journal = journal
         self._clock = clock
-        self.hold_ms = 0
-        """So long after each request its registers do not change: for machines that may stall amid a poll."""
+        self.is_patient = False
+        """Whether its registers change only when one is asked for again: for a machine that may stall amid a poll."""
+        self._asked: set[int] = set()
         self._latched_at_ms: int | None = None
         self._held_until_ms = 0
         self._wrong: Wrong | None = None
@@ -110,29 +111,37 @@ class Meter:
         registers = SimData(self.model.first, values=[FILLER] * self.model.size, datatype=DataType.REGISTERS)
         return SimDevice(unit, [registers], action=self._answer)
 
-    def latch(self, fault: Fault | None = None) -> int:
-        """Refresh the registers where that is due; returns the Unix time in ms that they belong to."""
+    def latch(self, fault: Fault | None = None, address: int = 0) -> int:
+        """Refresh the registers where that is due; returns the Unix time in ms that they belong to.
+
+        `address`: of the first register that is asked for.
+        """
         now = self._clock()
         at = self._latched_at_ms
         is_slow = fault is not None and fault.kind == "slow"
-        if at is None or not (0 <= now - at < REFRESH_MS or now < self._held_until_ms):
+        if at is None or self._is_due(now - at, now, address):
+            self._asked.clear()
             self._latched_at_ms = at = now
             self._wrong = fault.wrong if fault else None
             self._readings = self.model.count(self.device, at, self._wrong, self.sector)
             poll = Poll(self.device, at, self._wrong, is_certain=not (is_slow or self._doubted))
             self._position = self._journal.note(poll, self._readings)
             self._doubted = max(0, self._doubted - 1)
-        if self.hold_ms:
-            self._held_until_ms = max(self._held_until_ms, now + self.hold_ms)
+        self._asked.add(address)
         if is_slow and fault is not None and fault.delay_s <= LONGEST_HOLD_S:
             self._held_until_ms = now + round(fault.delay_s * 1000) + REFRESH_MS
         return at
+
+    def _is_due(self, age_ms: int, now_ms: int, address: int) -> bool:
+        if self.is_patient:
+            return address in self._asked
+        return not (0 <= age_ms < REFRESH_MS or now_ms < self._held_until_ms)
 
     async def _answer(
         self,
         function_code: int,
         start_address: int,
-        _address: int,
+        address: int,
         _count: int,
         registers: list[int],
         values_to_write: list[int] | list[bool] | None,
@@ -146,7 +155,7 @@ class Meter:
                 return _REFUSALS[self.faults.choose(fault)]
             fresh = self.model.registers(self.device, self._clock(), sector=self.sector)
         else:
-            fresh = self.model.registers(self.device, self.latch(fault), self._wrong, self.sector)
+            fresh = self.model.registers(self.device, self.latch(fault, address), self._wrong, self.sector)
         offset = self.model.first - start_address
         registers[offset : offset + len(fresh)] = fresh
         return None

@@ -36,13 +36,13 @@ class Meters:
         seed: int = 0,
         gateways: Iterable[str] | None = None,
         lines: Path | None = None,
-        hold_ms: int = 0,
+        is_patient: bool = False,
     ) -> None:
         """`lines`: the directory for the links to serial ports; a temporary one unless given.
 
-        `hold_ms`: as `Meter` has it.
+        `is_patient`: as `Meter` has it.
         """
-        self._hold_ms = hold_ms
+        self._is_patient = is_patient
         self.journal = journal
         self.faults = Faults(seed)
         self._town = town
@@ -131,7 +131,7 @@ class Meters:
             for device in gateway.buses[name]
         }
         for meter in meters.values():
-            meter.hold_ms = self._hold_ms
+            meter.is_patient = self._is_patient
         if name in gateway.lines:
             return RtuBus(meters, BAUD_RATE, lines / name)
         return TcpBus(meters, free_port())

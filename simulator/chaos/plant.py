@@ -30,8 +30,6 @@ CHECK_TIMEOUT_S = 60.0
 BROKER, STORE = "broker", "store"
 KEEPALIVE_S = 5
 """A half-open link shows after one and a half times that."""
-HOLD_MS = 800
-"""The requests of one poll see the same registers even where the machine holds one of them up."""
 SPOOL = {"seal_interval_s": 1.0}
 UPLINK = {"confirm_timeout_s": 2.0}
 """Many small batches, and most of them on their way when something breaks."""
@@ -72,7 +70,7 @@ class Plant:
         async with AsyncExitStack() as stack:
             self.files = TownFiles(self.directory, self.size.town)
             self.meters = await stack.enter_async_context(
-                Meters(self.size.town, self.journal, lines=self.directory / "lines", hold_ms=HOLD_MS)
+                Meters(self.size.town, self.journal, lines=self.directory / "lines", is_patient=True)
             )
             self._mount(stack)
             process, port = await stack.enter_async_context(broker.serve(self.size.broker, self.directory))

@@ -50,6 +50,21 @@ def test_requests_soon_after_a_poll_see_the_same_values(meter: Meter, clock: Clo
     assert meter.latch() == BEGIN_MS
 
 
+def test_a_patient_meter_refreshes_where_a_register_is_asked_for_again() -> None:
+    """However long the requests of one poll take, and however soon the next poll comes."""
+    journal = Journal()
+    times = iter((BEGIN_MS, BEGIN_MS + 5_000, BEGIN_MS + 5_010, BEGIN_MS + 5_020))
+    meter = Meter("a", SDM630, journal, lambda: next(times))
+    meter.is_patient = True
+    assert [meter.latch(None, address) for address in (0, 52, 0, 52)] == [
+        BEGIN_MS,
+        BEGIN_MS,
+        BEGIN_MS + 5_010,
+        BEGIN_MS + 5_010,
+    ]
+    assert len(journal.polls) == 2
+
+
 @pytest.mark.parametrize("after_ms", [REFRESH_MS, 2000, -1])
 def test_a_later_request_is_a_new_poll(meter: Meter, clock: Clock, journal: Journal, after_ms: int) -> None:
     """Also where the clock was set back: the registers never stand still for long."""
