@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from gateway import clock
 from gateway.condition import SpoolCondition, size_of
 from gateway.spool import Spool
 
@@ -27,8 +26,8 @@ async def spool_condition(thread: SpoolThread, uplink: Uplink) -> SpoolCondition
     return SpoolCondition(waiting, oldest_ms if waiting else None, rejected, thread.spool.path)
 
 
-async def spool(thread: SpoolThread, uplink: Uplink) -> dict[str, object]:
-    """Return what the status says of the spool.
+async def spool(thread: SpoolThread, uplink: Uplink, now_ms: int) -> dict[str, object]:
+    """Return what the status says of the spool, now (Unix time in milliseconds).
 
     Raises: TransientError, PermanentError as the spool.
     """
@@ -43,7 +42,7 @@ async def spool(thread: SpoolThread, uplink: Uplink) -> dict[str, object]:
         waiting_readings=max(0, totals.waiting_readings - uplink.unmarked_readings),
     )
     return {
-        "waiting_s": 0.0 if condition.oldest_ms is None else (clock.now_ms() - condition.oldest_ms) / 1000,
+        "waiting_s": 0.0 if condition.oldest_ms is None else max(0, now_ms - condition.oldest_ms) / 1000,
         "spool_bytes": await asyncio.to_thread(size_of, condition.path),
         **asdict(totals),
     }

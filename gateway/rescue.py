@@ -21,7 +21,7 @@ from base.sqlite import CorruptError, FullError, transaction, translate, transla
 from gateway import eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
 from gateway.spool_records import SealedBatch
-from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, WAITING, lenient, prepare
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, UNPLACED, WAITING, lenient, prepare
 from wire.confirm import ranges
 from wire.gaps import UNTIL
 from wire.ids import is_id
@@ -38,7 +38,8 @@ MAX_ASIDE_BYTES = 64 << 20
 MAX_HOLES = 1000
 _ROWS = 64
 """Rows in one transaction."""
-_TABLES = {"place": 6, "gap": 7, "device": 1, "total": 2}
+_TABLES = {"place": 6, "gap": 8, "device": 1, "total": 2, "boot": 6, "start": 2}
+"""And their columns."""
 _KNOWN = "INSERT OR IGNORE INTO {} VALUES ({})"
 
 
@@ -189,10 +190,11 @@ def _copy_tables(path: Path, db: sqlite3.Connection) -> tuple[dict[str, bool], i
             complete[table] = False
             with contextlib.suppress(sqlite3.DatabaseError):
                 sound = old.execute(f"PRAGMA quick_check('{table}')").fetchone()[0] == "ok"
-                rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of four names
+                rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of six names
                 while chunk := rows.fetchmany(_ROWS):
                     with transaction(db):
-                        db.executemany(_KNOWN.format(table, ", ".join("?" * columns)), chunk)
+                        whole = [row + (None,) * (columns - len(row)) for row in chunk]  # of an older schema
+                        db.executemany(_KNOWN.format(table, ", ".join("?" * columns)), whole)
                 complete[table] = sound
         with contextlib.suppress(sqlite3.DatabaseError):
             highest = old.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()[0] or 0
@@ -217,12 +219,14 @@ def _save_one(db: sqlite3.Connection, row: salvage.Row, *, is_placed: bool, is_o
     if not is_opened:
         return
     samples: list[Sample] = []
+    batch = SealedBatch(row.number, row.stream, row.sealed_at_ms, row.readings, row.crc, row.pack)
     with contextlib.suppress(MessnetzError):
-        samples = SealedBatch(row.number, row.stream, row.sealed_at_ms, row.readings, row.crc, row.pack).samples()
+        samples = batch.samples()
     db.executemany("INSERT OR IGNORE INTO device VALUES (?)", {(sample.device,) for sample in samples})
     if not has_place:
         is_gap = any(reading.quantity == UNTIL for sample in samples for reading in sample.readings)
-        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (WAITING, row.number, row.readings, is_gap))
+        state = WAITING if batch.is_placed else UNPLACED
+        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (state, row.number, row.readings, is_gap))
 
 
 def _declare(db: sqlite3.Connection, known: Known, *, is_placed: bool) -> None:

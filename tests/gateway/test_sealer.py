@@ -12,6 +12,7 @@ from gateway import sealer as sealers
 from gateway.config import SpoolConfig
 from gateway.sealer import Loss, Sealer
 from gateway.spool import SealedBatch, Settled
+from gateway.timekeeper import Timekeeper
 from gateway.uplink import Uplink
 from wire.confirm import Confirm
 from wire.gaps import Gap
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from gateway.sealer import SpoolThread
+    from gateway.timekeeper import Timing
 
 STREAM = "a" * 16
+NOW_MS = 1_795_000_000_000
 
 
 class Disk:
@@ -35,6 +38,19 @@ class Disk:
         self.gaps: list[Gap] = []
         self.in_flight: set[int] = set()
         self.stopped: list[tuple[set[str], int]] = []
+        self.kept: list[Timing] = []
+        self.boot_ms: int | None = None
+        self.may_place = False
+
+    @property
+    def spool(self) -> Disk:
+        """It is both."""
+        return self
+
+    def keep_time(self, timing: Timing) -> Timing:
+        """Take note."""
+        self.kept.append(timing)
+        return timing
 
     def seal(
         self,
@@ -44,6 +60,7 @@ class Disk:
         *,
         gaps: Sequence[Gap],
         in_flight: Collection[int],
+        boot_ms: int | None,
     ) -> None:
         """Seal, or say that the disk is full."""
         if self.is_full:
@@ -52,6 +69,7 @@ class Disk:
         self.marked |= settled.confirmed
         self.gaps += gaps
         self.in_flight = set(in_flight)
+        self.boot_ms = boot_ms
 
     def declare_stopped(self, devices: Iterable[str], now_ms: int) -> None:
         """Take note."""
@@ -66,11 +84,17 @@ def _sealer(disk: Disk, config: SpoolConfig | None = None) -> tuple[Sealer, Upli
     uplink = Uplink(window=4, timeout_s=10)
     sealed: list[str] = []
     thread = cast("SpoolThread", disk)
-    return Sealer(thread, uplink, config or SpoolConfig(), lambda: sealed.append("sealed")), uplink, sealed
+    return (
+        Sealer(thread, uplink, config or SpoolConfig(), Timekeeper("trusted"), lambda: sealed.append("sealed")),
+        uplink,
+        sealed,
+    )
 
 
 def _sample(at_ms: int, readings: int = 2) -> Sample:
-    return Sample("main", at_ms, tuple(Reading("voltage", 230.0, "V", f"L{index}") for index in range(readings)))
+    return Sample(
+        "main", NOW_MS + at_ms, tuple(Reading("voltage", 230.0, "V", f"L{index}") for index in range(readings))
+    )
 
 
 def test_what_is_pending_becomes_batches_of_the_set_size() -> None:
@@ -80,7 +104,7 @@ def test_what_is_pending_becomes_batches_of_the_set_size() -> None:
     for at_ms in range(5):
         sealer.add(_sample(at_ms))
     assert asyncio.run(sealer.seal())
-    assert [[sample.measured_at_ms for sample in batch] for batch in disk.batches] == [[0, 1], [2, 3], [4]]
+    assert [[sample.measured_at_ms - NOW_MS for sample in batch] for batch in disk.batches] == [[0, 1], [2, 3], [4]]
     assert (sealer.pending_readings, sealed) == (0, ["sealed"])
 
 
@@ -95,7 +119,7 @@ def test_a_full_disk_costs_nothing_and_keeps_the_order() -> None:
     assert (sealer.pending_readings, sealed) == (4, [])
     disk.is_full = False
     assert asyncio.run(sealer.seal())
-    assert [sample.measured_at_ms for sample in disk.batches[0]] == [1, 2]
+    assert [sample.measured_at_ms - NOW_MS for sample in disk.batches[0]] == [1, 2]
 
 
 def test_a_disk_that_refuses_for_ever_does_not_fill_the_memory(
@@ -110,12 +134,14 @@ def test_a_disk_that_refuses_for_ever_does_not_fill_the_memory(
         sealer.add(_sample(at_ms))
     assert not asyncio.run(sealer.seal())
     assert (sealer.pending_readings, sealer.dropped_readings) == (6, 4)
-    assert sealer.losses == {"main": Loss(since_ms=0, until_ms=1, readings=4)}
+    assert sealer.losses == {"main": Loss(since_ms=NOW_MS, until_ms=NOW_MS + 1, readings=4)}
     assert "readings lost so far" in caplog.text
     disk.is_full = False
     asyncio.run(sealer.seal())
-    assert [sample.measured_at_ms for sample in disk.batches[0]] == [2, 3, 4]
-    assert disk.gaps == [Gap("main", 0, 1, "disk", 4)], "and the first seal that works records what is missing"
+    assert [sample.measured_at_ms - NOW_MS for sample in disk.batches[0]] == [2, 3, 4]
+    assert disk.gaps == [Gap("main", NOW_MS, NOW_MS + 1, "disk", 4)], (
+        "and the first seal that works records what is missing"
+    )
     assert (sealer.losses, sealer.dropped_readings) == ({}, 4)
 
 
@@ -167,7 +193,7 @@ def test_a_fault_of_ours_while_sealing_loses_nothing(monkeypatch: pytest.MonkeyP
         patch.setattr(disk, "seal", broken)
         assert not asyncio.run(sealer.seal())
     assert asyncio.run(sealer.seal())
-    assert [sample.measured_at_ms for sample in disk.batches[0]] == [1]
+    assert [sample.measured_at_ms - NOW_MS for sample in disk.batches[0]] == [1]
 
 
 def test_confirms_are_marked_with_the_seal_and_only_once() -> None:
@@ -196,7 +222,7 @@ def test_losses_that_could_not_be_recorded_are_kept_and_grow(monkeypatch: pytest
         assert not asyncio.run(sealer.seal())
     disk.is_full = False
     assert asyncio.run(sealer.seal())
-    assert disk.gaps == [Gap("main", 0, 1, "disk", 4)]
+    assert disk.gaps == [Gap("main", NOW_MS, NOW_MS + 1, "disk", 4)]
 
 
 def test_the_stretch_since_the_last_agent_ends_with_the_first_sample() -> None:
@@ -210,7 +236,7 @@ def test_the_stretch_since_the_last_agent_ends_with_the_first_sample() -> None:
     assert asyncio.run(sealer.seal())
     sealer.add(_sample(8))
     assert asyncio.run(sealer.seal())
-    assert disk.stopped == [({"main", "gw"}, 7)]
+    assert disk.stopped == [({"main", "gw"}, NOW_MS + 7)]
 
 
 def test_many_readings_are_sealed_before_the_interval_ends() -> None:
@@ -221,7 +247,7 @@ def test_many_readings_are_sealed_before_the_interval_ends() -> None:
         sealed = asyncio.Event()
         uplink = Uplink(window=4, timeout_s=10)
         config = SpoolConfig(seal_interval_s=3600, seal_readings=4)
-        sealer = Sealer(cast("SpoolThread", disk), uplink, config, sealed.set)
+        sealer = Sealer(cast("SpoolThread", disk), uplink, config, Timekeeper("trusted"), sealed.set)
         stop = asyncio.Event()
         running = asyncio.create_task(sealer.run(stop))
         sealer.add(_sample(1))
@@ -241,7 +267,9 @@ def test_an_urgent_sample_is_sealed_at_once_and_shares_its_commit() -> None:
     async def play() -> None:
         sealed, stop = asyncio.Event(), asyncio.Event()
         uplink = Uplink(window=4, timeout_s=10)
-        sealer = Sealer(cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), sealed.set)
+        sealer = Sealer(
+            cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), Timekeeper("trusted"), sealed.set
+        )
         task = asyncio.create_task(sealer.run(stop))
         sealer.add(_sample(1))
         await asyncio.sleep(2 * sealers.GATHER_S)
@@ -249,7 +277,7 @@ def test_an_urgent_sample_is_sealed_at_once_and_shares_its_commit() -> None:
         for at_ms in (2, 3, 4):
             sealer.add(_sample(at_ms), urgent=True)
         await sealed.wait()
-        assert [[sample.measured_at_ms for sample in batch] for batch in disk.batches] == [[1, 2, 3, 4]]
+        assert [[sample.measured_at_ms - NOW_MS for sample in batch] for batch in disk.batches] == [[1, 2, 3, 4]]
         sealed.clear()
         sealer.add(_sample(5), urgent=True)
         await sealed.wait()
