@@ -18,7 +18,7 @@ from base.errors import MessnetzError
 from gateway import eviction, gap_table
 from gateway.spool_records import EARLIEST_MS
 from gateway.spool_schema import REJECTED, UNPLACED, WAITING
-from gateway.timekeeper import GRID_MS, Past, Timing, flagged
+from gateway.stamps import GRID_MS, Past, Timing, flagged
 from wire import batch as wire_batch
 from wire.readings import Flag, Sample
 

@@ -14,7 +14,7 @@ from base.errors import MessnetzError
 from base.retry import Backoff
 from gateway import certificate, clock
 from gateway.reach import reading
-from gateway.timekeeper import Stamps, flagged
+from gateway.stamps import Stamps, flagged
 from wire.readings import Sample
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from base.retry import Backoff
 from gateway.dead_band import DeadBand
 from gateway.reach import BusReport, Reach
-from gateway.timekeeper import Stamps, flagged
+from gateway.stamps import Stamps, flagged
 from wire.readings import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge.interface import Measured, PlannedDevice, Traffic
-    from gateway.timekeeper import Stamp
+    from gateway.stamps import Stamp
     from wire.readings import Reading
     from wire.town import DeviceEntry
 

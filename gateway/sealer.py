@@ -16,7 +16,7 @@ from base.errors import MessnetzError
 from base.retry import Backoff
 from gateway.spool import Spool
 from gateway.spool_records import DAY_MS, Limits
-from gateway.timekeeper import is_placed
+from gateway.stamps import is_placed
 from wire.gaps import Gap
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config import SpoolConfig
-    from gateway.timekeeper import Timekeeper, Timing
+    from gateway.stamps import Timing
+    from gateway.timekeeper import Timekeeper
     from gateway.uplink import Uplink
     from wire.readings import Sample
 

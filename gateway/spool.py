@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
-    from gateway.timekeeper import Past, Timing
+    from gateway.stamps import Past, Timing
     from wire.readings import Sample
 
 __all__ = ["Gone", "Limits", "LockedError", "SealedBatch", "Settled", "Spool", "Totals", "read_totals"]

@@ -11,7 +11,7 @@ minutes without, the collector is asked.
 
 **When the wall clock leaves the own time** by over a second and the kernel is synchronised after that, the wall clock
 is right and is followed at once. Otherwise the own time is kept, and readings are flagged 16 until both agree again.
-After ten minutes the collector is asked which of the two is right. Smaller differences are followed slowly.
+After ten minutes the collector is asked which of the two is right. Slow drift is followed slowly.
 
 **No two readings on one point.** All times are multiples of `GRID_MS` plus a lane. Within a lane time only rises;
 a step back moves to the next lane, so that the readings that come to lie between older ones never meet them.
@@ -25,24 +25,16 @@ import logging
 from statistics import median_low
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-import msgspec
-
 from base.build_date import BUILT_AT_MS
 from gateway.clock import Sources
-from gateway.spool_records import EARLIEST_MS
-from wire.readings import Flag, Reading, Sample
+from gateway.stamps import GRID_MS, SAME_MS, Origin, Past, Stamp, Timing
+from wire.readings import Flag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import TypeAlias
 
 logger = logging.getLogger(__name__)
 
-Origin = Literal["kernel", "trusted", "collector"]
-GRID_MS = 4
-"""Also the number of lanes."""
-SAME_MS = 1000
-"""Clocks that are no further apart agree."""
 PATIENCE_MS = 600_000
 """How long the agent waits for the wall clock before it asks the collector."""
 ASK_AGAIN_MS = 30_000
@@ -56,6 +48,8 @@ SETTLED_MS = 3_600_000
 """When the collector has said that the wall clock is wrong, it is not asked again for so long."""
 SLEW_EVERY_MS = 8_000
 """Between two moves of the offset by `GRID_MS`: 500 ppm, the most by which NTP lets a clock drift."""
+DRIFT_MS = 20
+"""A difference that grows by more from one look to the next is a step, and no drift."""
 KEEP_MS = 200
 """An offset that has drifted so far is committed again."""
 
@@ -78,42 +72,6 @@ class Clocks(Protocol):
         """Whether the kernel says that the wall clock is right."""
 
 
-class Timing(NamedTuple):
-    """What is committed of a boot's time. Offsets make Unix time of the time since the start, in milliseconds."""
-
-    boot: str
-    offset_ms: int
-    origin: Origin
-    placing_ms: int
-    """The first one; readings without a time are placed with it, and it never changes."""
-    placing_flags: int
-
-    def place(self, sample: Sample) -> Sample:
-        """Give a sample that has none its time."""
-        if is_placed(sample.measured_at_ms):
-            return sample
-        return flagged(
-            Sample(sample.device, sample.measured_at_ms + self.placing_ms, sample.readings), self.placing_flags
-        )
-
-
-class Past(NamedTuple):
-    """What the spool remembers."""
-
-    timing: Timing | None = None
-    """Of this boot."""
-    lane: int = 0
-    latest_ms: int | None = None
-    """When the newest batch was sealed that has a time (Unix time)."""
-
-
-class Stamp(NamedTuple):
-    """The time of a reading, or since the start of the machine, and the flags that go with it."""
-
-    at_ms: int
-    flags: int = 0
-
-
 class Turn(NamedTuple):
     """What a look at the clocks has led to."""
 
@@ -132,43 +90,6 @@ class State(NamedTuple):
     """For how long it has been so."""
     wall_ahead_ms: int
     """By how much the wall clock is ahead of the own time."""
-
-
-def is_placed(at_ms: int) -> bool:
-    """Whether a time is Unix time; otherwise it is time since the start of the machine."""
-    return at_ms >= EARLIEST_MS
-
-
-def flagged(sample: Sample, flags: int) -> Sample:
-    """Return a sample with flags on all its readings."""
-    if not flags:
-        return sample
-    readings = tuple(_flagged(reading, flags) for reading in sample.readings)
-    return Sample(sample.device, sample.measured_at_ms, readings)
-
-
-def _flagged(reading: Reading, flags: int) -> Reading:
-    return msgspec.structs.replace(reading, flags=reading.flags | flags)
-
-
-class Stamps:
-    """The times of one device: no two are the same."""
-
-    def __init__(self, stamp: Callable[[float], Stamp]) -> None:
-        self._stamp = stamp
-        self._last_ms = 0
-
-    def next(self, monotonic_s: float) -> Stamp:
-        """Return the time of a moment on the monotonic clock.
-
-        A tie with the last one moves on. What goes back further is a step of the time: it is in another lane, and is
-        followed.
-        """
-        at_ms, flags = self._stamp(monotonic_s)
-        if is_placed(at_ms) == is_placed(self._last_ms) and 0 <= self._last_ms - at_ms < SAME_MS:
-            at_ms = self._last_ms + GRID_MS
-        self._last_ms = at_ms
-        return Stamp(at_ms, flags)
 
 
 Kind: TypeAlias = "Literal['kernel', 'trusted']"
@@ -199,6 +120,8 @@ class Timekeeper:
         self._settled_ms: int | None = None
         self._answers: list[int] = []
         self._slewed_ms = self._began_ms
+        self._wall_offset_ms = 0  # at the last look
+        self._drift_ms = 0  # what is still to be followed
         self._wall_ahead_ms = 0
         self.recall(past)
 
@@ -286,6 +209,7 @@ class Timekeeper:
         elif self._offset_ms is not None and self._doubtful_since_ms is None and not self._is_borrowed:
             self._doubt(boot_ms)
         self._hear(boot_ms, wall_ms - boot_ms)
+        self._wall_offset_ms = wall_ms - boot_ms
         return Turn(self._timing != before, self._asks(boot_ms, is_connected=is_connected))
 
     def told(self, now_ms: int) -> None:
@@ -321,8 +245,12 @@ class Timekeeper:
                 self._doubt(boot_ms)
         else:
             self._agree(boot_ms)
-            if is_believed and boot_ms - self._slewed_ms >= SLEW_EVERY_MS:
-                self._slew(boot_ms, self._offset_ms, wall_offset_ms)
+            grown_ms = wall_offset_ms - self._wall_offset_ms
+            if is_synchronised:
+                self._drift_ms = wall_offset_ms - self._offset_ms
+            elif is_believed and abs(grown_ms) <= DRIFT_MS:
+                self._drift_ms += grown_ms
+            self._slew(boot_ms, self._offset_ms)
 
     def _agree(self, boot_ms: int) -> None:
         if self._doubtful_since_ms is not None:
@@ -330,10 +258,11 @@ class Timekeeper:
             self._doubtful_since_ms = self._asked_ms = self._settled_ms = None
             self._since_ms = boot_ms
 
-    def _slew(self, boot_ms: int, own_offset_ms: int, wall_offset_ms: int) -> None:
-        apart_ms = wall_offset_ms - own_offset_ms
-        if not 0 <= apart_ms < GRID_MS:
-            self._offset_ms = own_offset_ms + (GRID_MS if apart_ms > 0 else -GRID_MS)
+    def _slew(self, boot_ms: int, own_offset_ms: int) -> None:
+        if not 0 <= self._drift_ms < GRID_MS and boot_ms - self._slewed_ms >= SLEW_EVERY_MS:
+            step_ms = GRID_MS if self._drift_ms > 0 else -GRID_MS
+            self._offset_ms = own_offset_ms + step_ms
+            self._drift_ms -= step_ms
             self._slewed_ms = boot_ms
             if self._timing is not None and abs(self._offset_ms - self._timing.offset_ms) >= KEEP_MS:
                 self._timing = self._timing._replace(offset_ms=self._offset_ms)
@@ -356,7 +285,7 @@ class Timekeeper:
             logger.warning("the time moves by %+d ms, from %s", offset_ms - self._offset_ms, origin)
         self._lane = (self._lane + is_back) % GRID_MS
         self._offset_ms = offset_ms - (offset_ms - self._lane) % GRID_MS
-        self._origin = origin
+        self._origin, self._drift_ms = origin, 0
         self._doubtful_since_ms = self._asked_ms = self._settled_ms = None
         self._since_ms = self._slewed_ms = boot_ms
         if self._timing is None:
