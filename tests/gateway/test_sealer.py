@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from gateway.sealer import SpoolThread
-    from gateway.timekeeper import Timing
+    from gateway.stamps import Timing
 
 STREAM = "a" * 16
 NOW_MS = 1_795_000_000_000
