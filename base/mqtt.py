@@ -107,9 +107,8 @@ def _tls_context(config: TlsConfig) -> ssl.SSLContext:
         except OSError as error:
             raise ConfigError(Position(Path(file)), f"no readable file ({error.strerror})", "a PEM file") from error
     try:
-        context = ssl.create_default_context(cafile=config.ca)
-        if early_tls.is_needed():
-            early_tls.relax(context)
+        is_early = early_tls.is_needed()
+        context = early_tls.context(config.ca) if is_early else ssl.create_default_context(cafile=config.ca)
     except ssl.SSLError as error:
         raise ConfigError(Position(Path(config.ca)), "no certificates", "those of the CA (PEM)") from error
     try:

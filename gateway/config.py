@@ -82,7 +82,8 @@ class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """First day (UTC) on which the gateway hangs there. Set it whenever its site changes."""
     prefix: Prefix = DEFAULT_PREFIX
     clock: Literal["kernel", "trusted"] = "kernel"
-    """`kernel`: wait until the kernel says that the clock is synchronised; `trusted`: it always is."""
+    """`kernel`: right once the kernel says that it is synchronised; `trusted`: right from the start (an RTC, a virtual
+    machine). What is read before is placed later."""
     mqtt: MqttConfig
     spool: SpoolConfig = SpoolConfig()
     uplink: UplinkConfig = UplinkConfig()
