@@ -20,6 +20,7 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
+from base import early_tls
 from base.errors import ConfigError, Position
 from base.retry import Backoff
 from base.secrets import read_secret
@@ -112,7 +113,8 @@ def _tls_context(config: TlsConfig) -> ssl.SSLContext:
         except OSError as error:
             raise ConfigError(Position(Path(file)), f"no readable file ({error.strerror})", "a PEM file") from error
     try:
-        context = ssl.create_default_context(cafile=config.ca)
+        is_early = early_tls.is_needed()
+        context = early_tls.context(config.ca) if is_early else ssl.create_default_context(cafile=config.ca)
     except ssl.SSLError as error:
         raise ConfigError(Position(Path(config.ca)), "no certificates", "those of the CA (PEM)") from error
     try:

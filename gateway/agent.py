@@ -15,7 +15,7 @@ from base.systemd import Notifier
 from base.version import VERSION
 from gateway import clock, description, reload, status
 from gateway.buses import Buses
-from gateway.clock import Clock
+from gateway.clock import Sources
 from gateway.command_handlers import Handlers as CommandHandlers
 from gateway.commands import Commands
 from gateway.condition import Condition
@@ -24,6 +24,8 @@ from gateway.link import Link
 from gateway.machine import ROOT, Machine
 from gateway.sealer import Sealer, SpoolThread
 from gateway.sender import LONGEST_WAIT_S, Sender
+from gateway.spool import Spool
+from gateway.timekeeper import Timekeeper
 from gateway.uplink import Uplink
 from gateway.watchdog import Part, Watchdog
 from gateway.whole import whole
@@ -36,12 +38,15 @@ if TYPE_CHECKING:
     from gateway.condition import SpoolCondition
     from gateway.config import GatewayConfig
     from gateway.reload import Refused
+    from gateway.timekeeper import Clocks
     from wire.readings import Sample
 
 logger = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
 """How long a stopping agent waits for confirms; what is not confirmed by then is sent after the next start."""
+CLOCK_S = 1.0
+"""How often the clocks are looked at."""
 SAY_S = 10.0
 """How often systemd is told how the agent is."""
 LONGEST_PAUSE_S = 60.0
@@ -53,10 +58,17 @@ LONGEST_READ_S = 240.0
 class Agent:
     """One run of the agent, on one configuration after the other."""
 
-    def __init__(self, config: GatewayConfig, notifier: Notifier | None = None, root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        notifier: Notifier | None = None,
+        root: Path = ROOT,
+        clocks: Clocks | None = None,
+    ) -> None:
+        """`root`: where the machine's files are; `clocks`: those of the machine, unless others are given."""
         self._config = config
-        self._clock = Clock(config.file.clock)
-        self._since_ms = clock.now_ms()
+        self._keeper = Timekeeper(config.file.clock, clocks or Sources(root))
+        self._began_s = time.monotonic()
         self._machine = status.machine()
         self._root = root
         self._notifier = notifier or Notifier()
@@ -71,20 +83,29 @@ class Agent:
         """
         file = self._config.file
         devices = [file.gateway, *(device.id for bus in self._config.buses for device in bus.devices)]
-        self._spool = await SpoolThread.open(Path(file.spool.path), file.spool, devices)
+        self._spool = await SpoolThread.open(Path(file.spool.path), file.spool, devices, self._keeper)
+        await self._recall_time()
         self._uplink = Uplink(
             window=file.uplink.window,
             timeout_s=file.uplink.confirm_timeout_s,
             backlog_readings_per_s=file.uplink.backlog_readings_per_s,
         )
         self._link = Link(self, lambda: self._status("offline"))
-        self._sender = Sender(self._spool, self._uplink, self._link.publish_batch, renew=self._link.renew)
-        self._sealer = Sealer(self._spool, self._uplink, file.spool, self._sender.wake)
-        self._sealer.started(devices)
+        self._sender = Sender(
+            self._spool,
+            self._uplink,
+            self._link.publish_batch,
+            on_time=self._keeper.told,
+            renew=self._link.renew,
+        )
         self._judgement = JudgeMemory(Path(file.spool.path))
-        self._buses = Buses(self._clock, self._deliver, self._judgement.recall)
+        self._buses = Buses(self._keeper, self._deliver, self._judgement.recall)
         handlers = CommandHandlers(self._buses.poller, self.reload, self._resend)
-        self._commands = Commands(self._config, handlers, self._clock, self._link.publish_reply)
+        self._commands = Commands(self._config, handlers, self._keeper, self._link.publish_reply)
+        self._sealer = Sealer(
+            self._spool, self._uplink, file.spool, self._keeper, self._sender.wake, self._commands.marked
+        )
+        self._sealer.started(devices)
         self._condition = self._own_condition()
         logger.info("gateway %s, stream %s: %d buses", file.gateway, self._spool.spool.stream, len(self._config.buses))
         try:
@@ -195,12 +216,12 @@ class Agent:
         await self._sealer.seal()
 
     def _deliver(self, sample: Sample) -> None:
-        self._sealer.add(self._commands.marked(sample), urgent=self._buses.is_urgent(sample.device))
+        self._sealer.add(sample, urgent=self._buses.is_urgent(sample.device))
 
     def _own_condition(self) -> Condition:
         file = self._config.file
         machine = Machine(Path(file.spool.path).parent, self._root)
-        condition = Condition(file.gateway, machine, self._clock, self._spool_condition, self._deliver)
+        condition = Condition(file.gateway, machine, self._keeper, self._spool_condition, self._deliver)
         self._condition = condition
         self._configure_condition()
         return condition
@@ -214,10 +235,22 @@ class Agent:
         return await description.spool_condition(self._spool, self._uplink)
 
     async def _watch_clock(self, stop: asyncio.Event) -> None:
-        """Tell the broker when the clock is first believed."""
-        while not stop.is_set() and not self._clock.is_synchronised():
-            await clock.stopped_within(stop, clock.CHECK_S)
-        self._publish_status()
+        """Look at the clocks; commit a new time, ask the collector for one, and say what has changed."""
+        said = self._state()
+        while not await clock.stopped_within(stop, CLOCK_S):
+            turn = self._keeper.turn(is_connected=self._sender.is_connected)
+            if turn.is_changed:
+                self._sealer.flush()
+            if turn.asks or self._state() != said:
+                said = self._state()
+                self._publish_status()
+
+    async def _recall_time(self) -> None:
+        """Go on with the time that the agent before has left; where the disk does not tell, begin anew."""
+        try:
+            self._keeper.recall(await self._spool.run(Spool.past))
+        except MessnetzError as error:
+            logger.warning("the time of this boot cannot be read: %s", error)
 
     async def _tell_systemd(self, stop: asyncio.Event) -> None:
         while True:
@@ -254,13 +287,13 @@ class Agent:
         self._link.publish_status(self._status(self._state()))
 
     def _state(self) -> Literal["online", "no_time"]:
-        return "online" if self._clock.is_synchronised() else "no_time"
+        return "no_time" if self._keeper.wants_time else "online"
 
     def _status(self, state: Literal["online", "offline", "no_time"]) -> bytes:
         return encode(
             Status(
                 state=state,
-                since_ms=self._since_ms,
+                since_ms=self._keeper.wall_ms(self._began_s) if self._keeper.is_synchronised() else 0,
                 version=VERSION,
                 stream=self._spool.spool.stream,
                 machine=self._machine,
@@ -293,8 +326,9 @@ class Agent:
             "connected": self._sender.is_connected,
             "stream": self._spool.spool.stream,
             "version": VERSION,
-            "since_ms": self._since_ms,
-            "now_ms": clock.now_ms(),
+            "since_ms": self._keeper.wall_ms(self._began_s),
+            "now_ms": self._keeper.now_ms(),
+            "time": self._keeper.state()._asdict(),
             "config": self._config.hash,
             "refused": asdict(self._refused) if self._refused else None,
             "pending_readings": self._sealer.pending_readings,
@@ -304,7 +338,7 @@ class Agent:
             "uplink": description.sending(self._uplink, time.monotonic()),
             "broker": "{}:{}".format(*self._config.file.mqtt.endpoint()),
             "buses": self._buses.status(with_latest=with_latest),
-            **(await description.spool(self._spool, self._uplink)),
+            **(await description.spool(self._spool, self._uplink, self._keeper.now_ms())),
         }
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from edge.interface import BusPlan
     from gateway.bustime import BusTime
-    from gateway.clock import Clock
     from gateway.config import GatewayConfig
+    from gateway.timekeeper import Timekeeper
     from wire.readings import Sample
 
 
@@ -31,12 +31,12 @@ class Buses:
 
     def __init__(
         self,
-        trust: Clock,
+        keeper: Timekeeper,
         deliver: Callable[[Sample], None],
         recall: Callable[[DeviceState], None] = lambda _: None,
     ) -> None:
         """`recall` is told of every device that is new to this run of the agent."""
-        self._clock = trust
+        self._keeper = keeper
         self._deliver = deliver
         self._recall = recall
         self._running: dict[str, _Running] = {}
@@ -108,7 +108,7 @@ class Buses:
             "interval_s": state.interval_s,
             "urgent": state.urgent,
             "reachable": state.reach.answers,
-            "read_at_ms": state.read_at_ms,
+            "read_at_ms": None if state.read_at_s is None else self._keeper.wall_ms(state.read_at_s),
             "parked_s": bus.parked_s(device) if bus is not None else None,
             "requests": requests,
             "errors": errors,
@@ -117,7 +117,10 @@ class Buses:
             "suspect": [said._asdict() for said in state.suspicions()],
         }
         if with_latest:
-            about["latest"] = [{"name": name, **latest._asdict()} for name, latest in state.latest.items()]
+            about["latest"] = [
+                {"name": name, "value": value, "unit": unit, "at_ms": self._keeper.wall_ms(at_s)}
+                for name, (value, unit, at_s) in state.latest.items()
+            ]
         return about
 
     def _configure(self, config: GatewayConfig) -> None:
@@ -129,12 +132,12 @@ class Buses:
             if name in self.devices:
                 self.devices[name].configure(device, bus, entry)
             else:
-                self.devices[name] = DeviceState(device, bus, entry)
+                self.devices[name] = DeviceState(device, self._keeper.stamp, bus, entry)
                 self._recall(self.devices[name])
         self._times = {time.bus: time for time in config.bus_times}
 
     def _start(self, plan: BusPlan, former: Poller | None) -> None:
-        poller = Poller(plan, self._clock, self._deliver, self.devices, former)
+        poller = Poller(plan, self._keeper, self._deliver, self.devices, former)
         stop = asyncio.Event()
         task = asyncio.create_task(poller.run(stop), name=f"bus {plan.id}")
         self._running[plan.id] = _Running(poller, stop, task)

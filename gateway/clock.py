@@ -1,15 +1,14 @@
-"""The wall clock, and whether it can be believed."""
+"""The clocks of the machine, as they are; what can be believed of them is the timekeeper's business."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import secrets
 import time
-from typing import Literal
+from pathlib import Path
 
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
-CHECK_S = 1.0
-"""How often to ask the kernel until it says yes."""
 STA_NANO = 0x2000  # adjtimex(2): offsets are nanoseconds and not microseconds
 
 
@@ -32,9 +31,21 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def wall_ms(monotonic_s: float) -> int:
-    """Return the Unix time in milliseconds of a moment on the monotonic clock, as the wall clock stands now."""
-    return now_ms() - round((time.monotonic() - monotonic_s) * 1000)
+def boot_ms() -> int:
+    """Return the time since the machine started, in milliseconds, sleep included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def boot_id(root: Path = Path("/")) -> str:
+    """Return what tells this start of the machine from all others; one for this process where the machine does not say.
+
+    See random(4).
+    """
+    try:
+        found = (root / "proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        found = ""
+    return found[:64] or f"process-{secrets.token_hex(8)}"
 
 
 def kernel_state() -> int:
@@ -61,24 +72,28 @@ def kernel_is_synchronised() -> bool:
     return kernel_state() not in (-1, TIME_ERROR)
 
 
-class Clock:
-    """Tells whether time may be stamped. Once synchronised, that holds for the boot."""
+class Sources:
+    """The clocks of this machine, in milliseconds. What makes a time of them is the `Timekeeper`."""
 
-    def __init__(self, kind: Literal["kernel", "trusted"]) -> None:
-        self._kind = kind
-        self._synchronised = kind == "trusted"
+    def __init__(self, root: Path = Path("/")) -> None:
+        """`root`: where the machine's files are."""
+        self.boot = boot_id(root)
+
+    def wall_ms(self) -> int:
+        """Return Unix time as the wall clock has it, right or wrong."""
+        return now_ms()
+
+    def boot_ms(self) -> int:
+        """Return the time since the machine started; goes on while it sleeps, and never steps."""
+        return boot_ms()
+
+    def boot_ms_at(self, monotonic_s: float) -> int:
+        """Return the time since the machine started of a moment on the monotonic clock."""
+        return self.boot_ms() - round((time.monotonic() - monotonic_s) * 1000)
 
     def is_synchronised(self) -> bool:
-        """Whether the wall clock can be believed (latched)."""
-        if not self._synchronised:
-            self._synchronised = kernel_is_synchronised()
-        return self._synchronised
-
-    def condition(self) -> dict[str, float | None]:
-        """Return what the kernel says of the clock now; nothing where it is not the one that is asked."""
-        if self._kind == "trusted":
-            return {}
-        return {"clock_synced": float(kernel_is_synchronised()), "clock_offset": kernel_offset_s()}
+        """Whether the kernel says that the wall clock is right."""
+        return kernel_is_synchronised()
 
 
 async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:

@@ -23,7 +23,6 @@ import msgspec
 from base.audit import AuditLog
 from base.errors import MessnetzError
 from base.retry import Backoff
-from gateway import clock
 from gateway.command_handlers import Table, marked
 from gateway.command_keys import read_keys
 from gateway.command_memory import CommandMemory
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from gateway.clock import Clock
     from gateway.command_handlers import Handlers
     from gateway.config import GatewayConfig
+    from gateway.timekeeper import Timekeeper
     from wire.command import Address, Command, Signed, State
     from wire.readings import Sample
 
@@ -67,7 +66,7 @@ class Commands:
     """Takes commands, has them carried out, and replies. Everything but `message` runs on the agent's loop."""
 
     def __init__(
-        self, config: GatewayConfig, handlers: Handlers, trust: Clock, publish: Callable[[str, bytes], bool]
+        self, config: GatewayConfig, handlers: Handlers, keeper: Timekeeper, publish: Callable[[str, bytes], bool]
     ) -> None:
         """`publish` takes a topic and a payload and returns whether the message could be handed over.
 
@@ -77,7 +76,7 @@ class Commands:
         directory = Path(file.spool.path).parent
         self._gateway = file.gateway
         self.follow(config)
-        self._clock = trust
+        self._keeper = keeper
         self._publish = publish
         self._began_s = time.monotonic()
         self._memory = CommandMemory(directory / MEMORY_NAME)
@@ -199,12 +198,12 @@ class Commands:
 
     async def _old_or_foreign(self, address: Address) -> str | None:
         """Why a command is refused that need not be remembered: it never becomes valid, or is remembered already."""
-        memory, now_ms = self._memory, clock.now_ms()
-        is_timed = self._clock.is_synchronised()
+        memory, now_ms = self._memory, self._keeper.now_ms()
+        is_timed = self._keeper.is_synchronised()
         if address.gateway != self._gateway:
             return f"addressed to gateway {address.gateway}"
         if is_timed and memory.is_blank:
-            await self._on_disk(lambda: memory.begin(clock.wall_ms(self._began_s) - ROUNDING_MS))
+            await self._on_disk(lambda: memory.begin(self._keeper.wall_ms(self._began_s) - ROUNDING_MS))
         if is_timed:
             await self._on_disk(lambda: memory.forget_expired(now_ms))
         before = memory.state_of(address.id)
@@ -218,8 +217,8 @@ class Commands:
 
     def _understand(self, signed: Signed, address: Address, *, is_retained: bool) -> tuple[Command | None, str | None]:
         """Decode a command; returns it, or why it is refused."""
-        ahead_ms = address.issued_at_ms - clock.now_ms()
-        if not self._clock.is_synchronised():
+        ahead_ms = address.issued_at_ms - self._keeper.now_ms()
+        if not self._keeper.is_synchronised():
             return None, NO_TIME
         if ahead_ms > SKEW_MS:
             return None, f"not valid yet: issued {ahead_ms / 1000:.0f} s ahead of the gateway's clock"
@@ -283,7 +282,14 @@ class Commands:
         asked = _asked(signed)
         logger.info("command %s %s %s: %s", command, msgspec.json.encode(asked).decode(), state, text)
         key = None if signed is None else signed.key
-        entry = {"at_ms": clock.now_ms(), "id": command, "key": key, "action": asked, "state": state, "text": text}
+        entry = {
+            "at_ms": self._keeper.now_ms(),
+            "id": command,
+            "key": key,
+            "action": asked,
+            "state": state,
+            "text": text,
+        }
         try:
             await self._on_disk(lambda: self._audit.add(entry))
         except MessnetzError as error:

@@ -14,13 +14,14 @@ from base.errors import MessnetzError
 from base.retry import Backoff
 from gateway import certificate, clock
 from gateway.reach import reading
+from gateway.stamps import Stamps, flagged
 from wire.readings import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.clock import Clock
     from gateway.machine import Machine
+    from gateway.timekeeper import Timekeeper
 
 logger = logging.getLogger(__name__)
 
@@ -65,25 +66,22 @@ class Condition:
         self,
         gateway: str,
         machine: Machine,
-        trust: Clock,
+        keeper: Timekeeper,
         spool: Callable[[], Awaitable[SpoolCondition]],
         deliver: Callable[[Sample], None],
     ) -> None:
         self._gateway = gateway
         self._machine = machine
-        self._clock = trust
+        self._keeper = keeper
         self._spool = spool
         self._deliver = deliver
         self._backoff = Backoff("the gateway's own condition", logger)
-        self._last_ms = 0
+        self._stamps = Stamps(keeper.stamp)
         self.interval_s = 60.0
         self.certificate: Path | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read at once and then every interval, until told to stop. A fault costs one sample, never the task."""
-        while not self._clock.is_synchronised():
-            if await clock.stopped_within(stop, clock.CHECK_S):
-                return
         due_s = time.monotonic()
         while not await clock.stopped_within(stop, due_s - time.monotonic()):
             try:
@@ -100,11 +98,11 @@ class Condition:
 
         Raises: TransientError, PermanentError as the spool.
         """
-        now_ms = self._last_ms = max(clock.now_ms(), self._last_ms + 1)
+        (at_ms, flags), now_ms = self._stamps.next(time.monotonic()), self._keeper.now_ms()
         spool = await self._spool()
         values = await asyncio.to_thread(self._values, spool, now_ms)  # a disk that hangs must not stop the polls
         readings = (reading(quantity, value) for quantity, value in values.items() if value is not None)
-        return Sample(self._gateway, now_ms, tuple(readings))
+        return flagged(Sample(self._gateway, at_ms, tuple(readings)), flags)
 
     def _values(self, spool: SpoolCondition, now_ms: int) -> dict[str, float | None]:
         machine = self._machine
@@ -117,13 +115,21 @@ class Condition:
             "disk_readonly": machine.disk_readonly(),
             "undervoltage": machine.undervoltage(),
             "uptime": machine.uptime(),
-            **self._clock.condition(),
+            **self._clock(),
             **spool.values(now_ms),
             "certificate_left": self._certificate_left_h(now_ms),
         }
 
+    def _clock(self) -> dict[str, float | None]:
+        """Return what the kernel says of the clock now; nothing where it is not the one that is asked."""
+        if not self._keeper.asks_kernel:
+            return {}
+        return {"clock_synced": float(clock.kernel_is_synchronised()), "clock_offset": clock.kernel_offset_s()}
+
     def _certificate_left_h(self, now_ms: int) -> float | None:
-        ends_at = certificate.not_after(self.certificate) if self.certificate else None
+        if not self.certificate or not self._keeper.is_synchronised():
+            return None
+        ends_at = certificate.not_after(self.certificate)
         return (
             None if ends_at is None else (ends_at - datetime.fromtimestamp(now_ms / 1000, UTC)).total_seconds() / 3600
         )

@@ -84,7 +84,8 @@ class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     prefix: Prefix = DEFAULT_PREFIX
     """Beginning of all topics: as in `town.yaml`."""
     clock: Literal["kernel", "trusted"] = "kernel"
-    """`kernel`: wait until the kernel says that the clock is synchronised; `trusted`: it always is."""
+    """`kernel`: right once the kernel says that it is synchronised; `trusted`: right from the start (an RTC, a virtual
+    machine). What is read before is placed later."""
     mqtt: MqttConfig
     """The broker."""
     spool: SpoolConfig = SpoolConfig()

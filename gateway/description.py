@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from gateway import clock
 from gateway.condition import SpoolCondition, size_of
 
 if TYPE_CHECKING:
@@ -24,14 +23,14 @@ async def spool_condition(thread: SpoolThread, uplink: Uplink) -> SpoolCondition
     return SpoolCondition(totals.waiting_batches, oldest_ms, totals.rejected_batches, thread.spool.path)
 
 
-async def spool(thread: SpoolThread, uplink: Uplink) -> dict[str, object]:
-    """Return what the status says of the spool.
+async def spool(thread: SpoolThread, uplink: Uplink, now_ms: int) -> dict[str, object]:
+    """Return what the status says of the spool, now (Unix time in milliseconds).
 
     Raises: TransientError, PermanentError as the spool.
     """
     totals, oldest_ms = await _totals(thread, uplink)
     return {
-        "waiting_s": 0.0 if oldest_ms is None else (clock.now_ms() - oldest_ms) / 1000,
+        "waiting_s": 0.0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000,
         "spool_bytes": await asyncio.to_thread(size_of, thread.spool.path),
         **asdict(totals),
     }

@@ -7,12 +7,12 @@ at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from base.errors import MessnetzError
 from gateway import gap_table
-from gateway.spool_records import SealedBatch
+from gateway.spool_records import EARLIEST_MS, SealedBatch
 from gateway.spool_schema import CONFIRMED, WAITING
 from wire.gaps import Gap
 
@@ -55,7 +55,8 @@ def step(db: sqlite3.Connection, choice: Choice, most: int, devices: Iterable[st
     rows = list(islice(_candidates(db, choice), most))
     if choice.state != CONFIRMED:
         lost = sorted(number for number, _, _, reason in rows if reason != DAMAGED)
-        gap_table.add(db, _gaps(db, lost, devices))
+        for boot, numbers in groupby(lost, lambda number: _boot_of(db, number)):
+            gap_table.add(db, _gaps(db, numbers, devices), boot)
     db.executemany(
         "DELETE FROM place WHERE state = ? AND settled_at_ms = ? AND number = ?",
         [(choice.state, settled_at_ms, number) for number, settled_at_ms, _, _ in rows],
@@ -102,6 +103,13 @@ def read_batch(db: sqlite3.Connection, number: int) -> SealedBatch | None:
     return SealedBatch(*row) if row else None
 
 
+def _boot_of(db: sqlite3.Connection, number: int) -> int | None:
+    """Return the boot from whose start the times of a batch count; None where they are Unix time."""
+    found = f"SELECT boot FROM batch JOIN start USING (stream) WHERE number = ? AND sealed_at_ms < {EARLIEST_MS}"  # noqa: S608 - a constant
+    row = db.execute(found, (number,)).fetchone()
+    return row[0] if row else None
+
+
 def _gaps(db: sqlite3.Connection, numbers: Iterable[int], devices: Iterable[str]) -> Iterator[Gap]:
     """Make the gaps of batches: one for each device and each run of numbers that follow each other."""
     run: dict[str, Gap] = {}
@@ -139,12 +147,17 @@ def _gaps_of(db: sqlite3.Connection, number: int, devices: Iterable[str]) -> lis
 
 
 def damaged(db: sqlite3.Connection, number: int, devices: Iterable[str]) -> list[Gap]:
-    """Make the gaps of a batch that cannot be opened: it may concern any device that the spool ever saw."""
+    """Make the gaps of a batch that cannot be opened: it may concern any device that the spool ever saw.
+
+    Their times are Unix time where the batch's are.
+    """
     since_ms, until_ms = stretch(db, number, number)
     row = db.execute("SELECT first_ms, last_ms FROM batch WHERE number = ?", (number,)).fetchone() or (
         since_ms,
         until_ms,
     )
+    if row[0] < EARLIEST_MS:
+        return gap_table.of_all(devices, row[0], row[1], "damaged")
     return gap_table.of_all(devices, min(row[0], since_ms), max(row[1], until_ms), "damaged")
 
 
@@ -153,12 +166,20 @@ def stretch(
 ) -> tuple[int, int]:
     """Return from when to when the readings of the batches from `first` to `last` were made, as their neighbours say.
 
-    Where there is no neighbour before, they begin with `oldest_ms`; where there is none behind, they end with `now_ms`.
+    Neighbours without a time tell nothing. Where there is none before, they begin with `oldest_ms`; where there is
+    none behind, they end with `now_ms`.
     """
-    before = db.execute("SELECT min(first_ms, sealed_at_ms) FROM batch WHERE number < ? ORDER BY number DESC", (first,))
-    after = db.execute("SELECT max(last_ms, sealed_at_ms) FROM batch WHERE number > ? ORDER BY number", (last,))
+    placed = f"sealed_at_ms >= {EARLIEST_MS}"
+    before = db.execute(
+        f"SELECT min(first_ms, sealed_at_ms) FROM batch WHERE number < ? AND {placed} ORDER BY number DESC",  # noqa: S608 - a constant
+        (first,),
+    )
+    after = db.execute(
+        f"SELECT max(last_ms, sealed_at_ms) FROM batch WHERE number > ? AND {placed} ORDER BY number",  # noqa: S608 - a constant
+        (last,),
+    )
     since, until = before.fetchone(), after.fetchone()
     since_ms = since[0] if since else oldest_ms
     until_ms = until[0] if until else now_ms
-    known = [time for time in (since_ms, until_ms) if time is not None] or [gap_table.EARLIEST_MS]
+    known = [time for time in (since_ms, until_ms) if time is not None] or [EARLIEST_MS]
     return known[0], max(known)

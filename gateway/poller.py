@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from edge.interface import Bus, BusPlan
-    from gateway.clock import Clock
+    from gateway.timekeeper import Timekeeper
     from wire.command import Configure, Downlink
     from wire.readings import Sample
 
@@ -33,16 +33,15 @@ class Poller:
     def __init__(
         self,
         plan: BusPlan,
-        trust: Clock,
+        keeper: Timekeeper,
         deliver: Callable[[Sample], None],
         devices: Mapping[str, DeviceState] | None = None,
         former: Poller | None = None,
     ) -> None:
         """`former`: one that has ended after `hand_over`; its open bus and its schedule go on."""
         self.plan = plan
-        self._clock = trust
         self._deliver = deliver
-        self._devices = devices or {device.id: DeviceState(device, plan.id) for device in plan.devices}
+        self._devices = devices or {device.id: DeviceState(device, keeper.stamp, plan.id) for device in plan.devices}
         self._requests: Requests[Bus] = Requests(f"bus {plan.id}")
         self._backoff = Backoff(f"bus {plan.id}", logger)
         self._keeps_open = False
@@ -93,9 +92,6 @@ class Poller:
         return await self._requests.ask(tell)
 
     async def _run(self, stop: asyncio.Event) -> None:
-        while not self._clock.is_synchronised():
-            if await self._stopped_within(stop, clock.CHECK_S):
-                return
         while not stop.is_set():
             try:
                 await self._poll_bus(stop)

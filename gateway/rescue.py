@@ -21,7 +21,7 @@ from base.sqlite import CorruptError, FullError, transaction, translate, transla
 from gateway import eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
 from gateway.spool_records import SealedBatch
-from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, WAITING, lenient, prepare
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, UNPLACED, WAITING, lenient, prepare
 from wire.confirm import ranges
 from wire.gaps import REASONS, UNTIL
 from wire.ids import is_id
@@ -43,7 +43,8 @@ _NO_ROOM = {
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_WRITE),
     *(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP),
 }
-_TABLES = {"place": 6, "gap": 7, "device": 1, "total": 2}
+_TABLES = {"place": 6, "gap": 8, "device": 1, "total": 2, "boot": 6, "start": 2}
+"""And their columns."""
 
 
 @dataclass(frozen=True)
@@ -227,13 +228,13 @@ def _copy_tables(path: Path, db: sqlite3.Connection) -> tuple[dict[str, bool], i
 
 def _copy(table: str, columns: int, old: sqlite3.Connection, db: sqlite3.Connection) -> bool:
     """Copy one table, as far as it can be read; returns whether that was all of it."""
-    insert = f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - of four names
+    insert = f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - of six names
     try:
         is_sound = bool(old.execute(f"PRAGMA quick_check('{table}')").fetchone()[0] == "ok")
-        rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of four names
+        rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of six names
         while chunk := rows.fetchmany(_ROWS):
             with transaction(db):
-                db.executemany(insert, chunk)
+                db.executemany(insert, [row + (None,) * (columns - len(row)) for row in chunk])  # of an older schema
     except sqlite3.DatabaseError as error:
         _raise_unless_damage(error)
         return False
@@ -267,12 +268,14 @@ def _save_one(db: sqlite3.Connection, row: salvage.Row, *, is_placed: bool, is_o
     if not is_opened:
         return
     samples: list[Sample] = []
+    batch = SealedBatch(row.number, row.stream, row.sealed_at_ms, row.readings, row.crc, row.pack)
     with contextlib.suppress(MessnetzError):
-        samples = SealedBatch(row.number, row.stream, row.sealed_at_ms, row.readings, row.crc, row.pack).samples()
+        samples = batch.samples()
     db.executemany("INSERT OR IGNORE INTO device VALUES (?)", {(sample.device,) for sample in samples})
     if not has_place:
         is_gap = any(reading.quantity == UNTIL for sample in samples for reading in sample.readings)
-        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (WAITING, row.number, row.readings, is_gap))
+        state = WAITING if batch.is_placed else UNPLACED
+        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (state, row.number, row.readings, is_gap))
 
 
 def _declare(db: sqlite3.Connection, known: Known, *, is_placed: bool) -> None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from base.errors import MessnetzError
 from base.retry import Backoff
-from gateway import clock
 from gateway.spool import Spool
 from gateway.spool_records import DAY_MS, Limits
+from gateway.stamps import is_placed
 from gateway.whole import whole
 from wire.gaps import Gap
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config import SpoolConfig
+    from gateway.stamps import Timing
+    from gateway.timekeeper import Timekeeper
     from gateway.uplink import Uplink
     from wire.readings import Sample
 
@@ -35,6 +37,8 @@ GATHER_S = 0.05
 """How long an urgent sample waits for others, so that several share a commit."""
 FIRST_S = 2.0
 """How long the first seal after a start waits until every device was read once: somebody stands beside the gateway."""
+PLACED_AT_ONCE = 16
+"""Batches in one transaction."""
 MAX_PENDING_READINGS = 200_000
 """What is kept in memory while the disk refuses; then the oldest go, and the log says how many."""
 
@@ -56,10 +60,12 @@ class SpoolThread:
         self._executor = executor
 
     @classmethod
-    async def open(cls, path: Path, config: SpoolConfig, devices: Collection[str] = ()) -> SpoolThread:
+    async def open(
+        cls, path: Path, config: SpoolConfig, devices: Collection[str] = (), keeper: Timekeeper | None = None
+    ) -> SpoolThread:
         """Open the spool on a thread of its own; a disk that does not let it is asked again with every call.
 
-        `devices` are those that a gap concerns where the disk does not tell.
+        `devices` are those that a gap concerns where the disk does not tell; `keeper` has the time.
 
         Raises: LockedError where another agent has it.
         """
@@ -71,6 +77,8 @@ class SpoolThread:
         )
         keep_ms = round(config.keep_confirmed_d * DAY_MS)
         made = functools.partial(Spool, path, keep_confirmed_ms=keep_ms, limits=limits, devices=devices)
+        if keeper is not None:
+            made = functools.partial(made, boot=keeper.boot, now_ms=keeper.now_ms)
         return cls(await asyncio.get_running_loop().run_in_executor(executor, made), executor)
 
     async def run(self, call: Callable[[Spool], T]) -> T:
@@ -86,8 +94,19 @@ class SpoolThread:
 class Sealer:
     """Samples on their way to the disk."""
 
-    def __init__(self, spool: SpoolThread, uplink: Uplink, config: SpoolConfig, on_sealed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spool: SpoolThread,
+        uplink: Uplink,
+        config: SpoolConfig,
+        keeper: Timekeeper,
+        on_sealed: Callable[[], None],
+        mark: Callable[[Sample], Sample] = lambda sample: sample,
+    ) -> None:
+        """`mark` is done with every sample that has its time, once; also on the spool's thread."""
         self._spool = spool
+        self._keeper = keeper
+        self._mark = mark
         self._uplink = uplink
         self._config = config
         self._on_sealed = on_sealed
@@ -124,7 +143,7 @@ class Sealer:
         if not all(math.isfinite(reading.value) for reading in sample.readings):
             logger.error("device %s: a value that is no number; the sample is left out", sample.device)
             return
-        self._pending.append(sample)
+        self._pending.append(self._mark(sample) if is_placed(sample.measured_at_ms) else sample)
         self.pending_readings += len(sample.readings)
         self._bound()
         if self.pending_readings >= self._config.seal_readings:
@@ -145,7 +164,7 @@ class Sealer:
                 {stopped, full}, timeout=self._config.seal_interval_s, return_when=asyncio.FIRST_COMPLETED
             )
             full.cancel()
-            if not await self.seal():
+            if not (await self.seal() and await self._place()):
                 await asyncio.wait({stopped}, timeout=self._backoff.failed(self._error))
 
     async def seal(self) -> bool:
@@ -164,15 +183,19 @@ class Sealer:
                 self._gathering.cancel()
                 self._gathering = None
             settled = self._uplink.settled()
-            batches = list(_chunks(samples, self._config.seal_readings))
-            gaps = [Gap(device, loss.since_ms, loss.until_ms, "disk", loss.readings) for device, loss in losses.items()]
             in_flight = self._uplink.dealt_with()
-            stopped, begun_ms = self._stopped, min((sample.measured_at_ms for sample in samples), default=None)
+            stopped, now_ms, boot_ms = self._stopped, self._keeper.now_ms(), self._keeper.boot_ms()
+            timing = self._keeper.timing
 
             def commit(spool: Spool) -> None:
-                if begun_ms is not None and stopped:
-                    spool.declare_stopped(stopped, begun_ms)
-                spool.seal(batches, settled, clock.now_ms(), gaps=gaps, in_flight=in_flight)
+                kept = None if timing is None else spool.keep_time(timing)
+                timed = samples if kept is None else [self._placed(sample, kept) for sample in samples]
+                if timed and stopped:
+                    spool.declare_stopped(stopped, min(sample.measured_at_ms for sample in timed))
+                batches = list(_chunks(timed, self._config.seal_readings))
+                gaps = [_gap(device, loss, kept) for device, loss in losses.items()]
+                since_boot_ms = boot_ms if kept is None else None
+                spool.seal(batches, settled, now_ms, gaps=gaps, in_flight=in_flight, boot_ms=since_boot_ms)
 
             try:
                 await self._spool.run(commit)
@@ -184,13 +207,13 @@ class Sealer:
                 self._take_back(losses)
                 self._bound()
                 return False
-            if begun_ms is not None:
+            if samples:
                 self._stopped = frozenset()
                 self._unread.clear()
             self.pending_readings -= _count(samples)
             self._uplink.marked(settled)
             self._backoff.succeeded()
-        if batches or gaps:
+        if samples or losses:
             self._on_sealed()
         return True
 
@@ -202,6 +225,32 @@ class Sealer:
             if self._gathering is not None:
                 self._gathering.cancel()
             self._gathering = loop.call_at(at_s, self._full.set)
+
+    def _placed(self, sample: Sample, timing: Timing) -> Sample:
+        if is_placed(sample.measured_at_ms):
+            return sample
+        return self._mark(timing.place(sample))
+
+    async def _place(self) -> bool:
+        """Have batches without a time rewritten where it is known now, few at a time: others use the spool meanwhile.
+
+        Returns False where the disk refused.
+        """
+        try:
+            while self._spool.spool.may_place:
+                if await self._spool.run(lambda spool: spool.place(PLACED_AT_ONCE, self._mark)):
+                    self.turned_at_s = time.monotonic()
+                    self._on_sealed()
+        except Exception as error:
+            if not isinstance(error, MessnetzError):
+                logger.exception("placing")
+            self._error = error
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Seal at once: the time has come, or another one."""
+        self._full.set()
 
     def _bound(self) -> None:
         """Keep what is in memory within its bound, whether the disk refuses or hangs."""
@@ -224,6 +273,14 @@ class Sealer:
                 loss.since_ms = min(loss.since_ms, since.since_ms)
                 loss.readings += since.readings
             self.losses[device] = loss
+
+
+def _gap(device: str, loss: Loss, timing: Timing | None) -> Gap:
+    """Make a gap of a loss; in Unix time where the time is known, else since the machine's start as the loss."""
+    by_ms = 0 if timing is None else timing.placing_ms
+    times = (loss.since_ms, loss.until_ms)
+    since_ms, until_ms = (at_ms if is_placed(at_ms) else at_ms + by_ms for at_ms in times)
+    return Gap(device, since_ms, until_ms, "disk", loss.readings)
 
 
 def _count(samples: Iterable[Sample]) -> int:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from base.errors import MessnetzError
 from base.retry import Backoff
-from gateway import clock
 from gateway.reading import Order, Reference, Result, read
 from gateway.uplink import Lane
 from wire import confirm as wire_confirm
@@ -248,7 +247,7 @@ class Sender:
             return
         settled = self._uplink.settled()
         try:
-            await self._spool.run(lambda spool: spool.mark(settled, clock.now_ms()))
+            await self._spool.run(lambda spool: spool.mark(settled, spool.now_ms()))
         except MessnetzError as error:
             self._mark_again_s = self._now_s() + self._marking.failed(error)
             return

@@ -17,6 +17,7 @@ Answer = dict[str, Any]
 LABELS = {
     "gateway": Text(de="Gateway", en="Gateway"),
     "config": Text(de="Konfiguration", en="Configuration"),
+    "time": Text(de="Uhrzeit", en="Time"),
     "connection": Text(de="Verbindung", en="Connection"),
     "spool": Text(de="Zwischenspeicher", en="Spool"),
     "window": Text(de="Unterwegs", en="In flight"),
@@ -33,6 +34,22 @@ STATES = {
 CONNECTED = Text(de="verbunden mit {broker}", en="connected to {broker}")
 NOT_CONNECTED = Text(de="NICHT verbunden mit {broker}", en="NOT connected to {broker}")
 SINCE = Text(de="seit {age}, Version {version}", en="for {age}, version {version}")
+TIMES = {
+    "kernel": Text(de="vom Kernel bestätigt", en="synchronised, the kernel says"),
+    "trusted": Text(de="von der Uhr des Rechners, der vertraut wird", en="from the machine's clock, which is trusted"),
+    "collector": Text(
+        de="vom Sammler, seit {age}; der Rechner hat keine eigene: Messwerte tragen die Markierung 16",
+        en="from the collector, for {age}; the machine has none: readings carry flag 16",
+    ),
+    None: Text(
+        de="KEINE seit {age}; Messwerte werden aufgehoben und später eingeordnet",
+        en="NONE for {age}; readings are kept, and placed when it is known",
+    ),
+}
+DOUBT = Text(
+    de="UNSICHER seit {age}: die Uhr des Rechners weicht um {ahead} s ab; Messwerte tragen die Markierung 16",
+    en="DOUBTFUL for {age}: the machine's clock is off by {ahead} s; readings carry flag 16",
+)
 SPOOL = Text(
     de="{waiting_batches} Pakete warten auf Bestätigung, das älteste seit {age}; {size}",
     en="{waiting_batches} batches wait to be confirmed, the oldest for {age}; {size}",
@@ -101,7 +118,10 @@ def head(answer: Answer) -> list[str]:
         rows.append(("refused", answer["refused"]["error"]))
     if answer["running"]:
         connected = CONNECTED if answer["connected"] else NOT_CONNECTED
-        rows += [("config", answer["config"]), ("connection", connected.say(broker=answer["broker"]))]
+        rows += [
+            *(("config", answer["config"]), ("time", _time(answer["time"]))),
+            ("connection", connected.say(broker=answer["broker"])),
+        ]
         spool = SPOOL if answer["waiting_batches"] else SPOOL_EMPTY
         values = {**answer, "age": age(answer["waiting_s"]), "size": size(answer["spool_bytes"])}
         rows += [("spool", spool.say(**values)), ("window", WINDOW.say(**answer))]
@@ -175,6 +195,13 @@ def _state(answer: Answer) -> str:
         return f"{answer['gateway']}, {state}"
     since = SINCE.say(age=age((answer["now_ms"] - answer["since_ms"]) / 1000), version=answer["version"])
     return f"{answer['gateway']}, {state} {since}"
+
+
+def _time(state: Answer) -> str:
+    since = age(state["since_s"])
+    if state["is_doubtful"] and state["origin"] != "collector":
+        return DOUBT.say(age=since, ahead=f"{state['wall_ahead_ms'] / 1000:+.1f}")
+    return TIMES[state["origin"]].say(age=since)
 
 
 def _device(device: Mapping[str, Any], now_ms: int) -> Iterator[str]:

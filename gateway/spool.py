@@ -18,24 +18,25 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from base.build_date import BUILT_AT_MS
 from base.errors import MessnetzError, PermanentError, TransientError
 from base.retry import Backoff
 from base.sqlite import CorruptError, DiskError, FullError, transaction, translated
-from gateway import clock, eviction, gap_table, rescue, spool_file, spool_log
+from gateway import boots, clock, eviction, gap_table, rescue, spool_file, spool_log
 from gateway.disk_room import Room, ShortError
 from gateway.eviction import DAMAGED, Choice, Gone
 from gateway.spool_file import LockedError
-from gateway.spool_records import DAY_MS, Limits, SealedBatch, Settled, Totals
-from gateway.spool_schema import CONFIRMED, PAGE_BYTES, REJECTED, WAITING
-from wire import batch as wire_batch
+from gateway.spool_records import DAY_MS, EARLIEST_MS, Limits, SealedBatch, Settled, Totals
+from gateway.spool_schema import CONFIRMED, PAGE_BYTES, REJECTED, UNPLACED, WAITING
 from wire import gaps as wire_gaps
+from wire.gaps import Gap
 from wire.ids import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
-    from wire.gaps import Gap
+    from gateway.stamps import Past, Timing
     from wire.readings import Sample
 
 __all__ = ["Gone", "Limits", "LockedError", "SealedBatch", "Settled", "Spool", "Totals", "read_totals"]
@@ -73,7 +74,7 @@ _UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 
 @dataclass
 class _Alive:
-    """When the agent is known to have run last; None in a new spool."""
+    """When the agent is known to have run last; None in a new spool. Without time it counts from the boot's start."""
 
     at_ms: int | None = None
     number: int = 0
@@ -96,7 +97,10 @@ class Spool:
         keep_confirmed_ms: int = 7 * DAY_MS,
         limits: Limits | None = None,
         devices: Iterable[str] = (),
+        boot: str = "",
+        now_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
+        """`boot` tells this start of the machine from others; `now_ms` says what time it is, or was at the least."""
         self.path = path
         self.stream = secrets.token_hex(8)
         self._keep_confirmed_ms = keep_confirmed_ms
@@ -105,6 +109,15 @@ class Spool:
         self._devices = set(devices)
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
+        self._boot = boot
+        self._boot_number: int | None = None
+        self._timing: tuple[Timing, Timing] | None = None
+        """What was kept last, and with which placing."""
+        self._has_estimated = False
+        self.now_ms = now_ms
+        """Says what time it is, or was at the least; on any thread."""
+        self.may_place = True
+        """Whether batches without a time may be there that could have it now."""
         self._alive = _Alive()
         self._has_gaps = False
         self._expired_at_ms: int | None = None
@@ -135,37 +148,92 @@ class Spool:
         *,
         gaps: Sequence[Gap] = (),
         in_flight: Collection[int] = (),
+        boot_ms: int | None = None,
     ) -> list[int]:
         """Commit batches to disk, mark what was settled, and seal what gaps there are, in one transaction.
 
         What a limit then forces out is let go of, those in flight last. Returns the numbers of the batches.
+        `boot_ms`: nobody knows the time yet; it is so long after the machine's start, and from there the times of
+        batches and gaps count. Such batches are sent when they have their time (`place`).
 
         Raises: FullError where the disk has no room, or less than must stay free.
         """
-        rows = [_row(samples) for samples in batches]
+        rows = [boots.row_of(samples) for samples in batches]
+        at_ms = now_ms if boot_ms is None else boot_ms
+        state = WAITING if boot_ms is None else UNPLACED
 
         def seal(db: sqlite3.Connection) -> list[int]:
             if not (rows or settled or gaps or self._has_gaps):
-                self._stay_alive(db, now_ms)
+                if boot_ms is None:
+                    self._stay_alive(db, now_ms)
                 return []
+            self._estimate(db)
             if self._room.is_short:
                 self._make_room(db, settled, now_ms)
             devices = {sample.device for samples in batches for sample in samples} - self._devices
             with transaction(db):
                 db.executemany("INSERT OR IGNORE INTO device VALUES (?)", [(name,) for name in devices])
-                numbers = [self._insert(db, row, now_ms) for row in rows]
+                boot = None if boot_ms is None else self._registered(db)
+                numbers = [self._insert(db, row, at_ms, state) for row in rows]
                 _mark(db, settled, now_ms)
-                gap_table.add(db, gaps)
+                gap_table.add(db, gaps, boot)
                 number = self._seal_gaps(db, now_ms) or max(numbers, default=self._alive.number)
             self._has_gaps = False
             self._devices |= devices
             if number != self._alive.number:
-                self._alive = _Alive(now_ms, number)
+                self._alive = _Alive(at_ms, number)
             return numbers
 
         numbers = self._do(seal)
         self._tidy(now_ms, in_flight)
         return numbers
+
+    def past(self) -> Past:
+        """Return what is known of this boot's time, and of the time before."""
+
+        def recall(db: sqlite3.Connection) -> Past:
+            self._estimate(db)
+            return boots.past(db, self._boot)
+
+        return self._do(recall)
+
+    def keep_time(self, timing: Timing) -> Timing:
+        """Write this boot's time down, before anything is sealed with it.
+
+        Returns it with the placing that holds: the first one that was ever kept.
+        """
+
+        def keep(db: sqlite3.Connection) -> Timing:
+            if self._timing is not None and self._timing[0] == timing:
+                return self._timing[1]
+            with transaction(db):
+                kept = boots.keep(db, self._registered(db), timing)
+            self._has_gaps = bool(gap_table.unsealed(db))
+            if self._alive.at_ms is not None and self._alive.at_ms < EARLIEST_MS:
+                self._alive.at_ms += kept.placing_ms
+            self._timing = timing, kept
+            self.may_place = True
+            return kept
+
+        return self._do(keep)
+
+    def place(self, most: int, mark: Callable[[Sample], Sample] = lambda sample: sample) -> int:
+        """Give so many batches their time, where their boot has one; `mark` is done with every sample of theirs.
+
+        Returns how many were dealt with: 0 where there is none left.
+        """
+
+        def place(db: sqlite3.Connection) -> int:
+            self._estimate(db)
+            self.may_place = boots.has_placeable(db)
+            if not self.may_place:
+                return 0
+            with transaction(db):
+                placed = boots.place(db, most, self._devices, mark)
+            self._has_gaps = bool(gap_table.unsealed(db))
+            return placed
+
+        return self._do(place)
 
     def mark(self, settled: Settled, now_ms: int) -> None:
         """Mark what was settled, where there is nothing to seal."""
@@ -198,17 +266,23 @@ class Spool:
         """Let go of what is over its time or over the quota, a bounded number of batches; those in flight last."""
         return self._do(lambda db: self._expire(db, now_ms, in_flight) + self._keep_quota(db, in_flight))
 
-    def declare_stopped(self, devices: Iterable[str], now_ms: int) -> None:
-        """Record that nothing was read since the last seal; nothing in a new spool, or where the clock went back."""
+    def declare_stopped(self, devices: Iterable[str], at_ms: int) -> None:
+        """Record that nothing was read since the last seal; nothing in a new spool, or where the clock went back.
+
+        `at_ms` counts from the machine's start where there is no time.
+        """
 
         def declare(db: sqlite3.Connection) -> None:
-            since_ms = self._alive.at_ms
-            if since_ms is None or now_ms <= since_ms:
+            self._estimate(db)
+            since_ms, has_time = self._alive.at_ms, at_ms >= EARLIEST_MS
+            if since_ms is None or (at_ms <= since_ms and has_time == (since_ms >= EARLIEST_MS)):
                 return
             with transaction(db):
-                gap_table.add(db, gap_table.of_all(devices, since_ms, now_ms, "stopped"))
-                _write_alive(db, _Alive(now_ms, self._alive.number))
-            self._alive.at_ms = now_ms
+                boot = None if has_time else self._registered(db)
+                gaps = (Gap(device, since_ms, at_ms, "stopped") for device in sorted(devices))
+                gap_table.add(db, gaps, boot)
+                _write_alive(db, _Alive(at_ms, self._alive.number))
+            self._alive.at_ms = at_ms
             self._devices.update(devices)
             self._has_gaps = True
 
@@ -281,7 +355,10 @@ class Spool:
         db.execute(f"PRAGMA journal_size_limit = {2 * frames * spool_log.FRAME_BYTES}").fetchall()
         self._devices |= {name for (name,) in db.execute("SELECT name FROM device") if is_id(name)}
         self._has_gaps = bool(gap_table.unsealed(db))
-        self._alive = _read_alive(db)
+        self._boot_number = self._timing = None
+        self._has_estimated = False
+        self.may_place = True
+        self._alive = _read_alive(db, self._boot)
         self._counted = None
         self._room.rebuild()
 
@@ -293,7 +370,7 @@ class Spool:
     def _rescue(self, error: CorruptError) -> None:
         logger.error("%s; what can be read is saved", error)
         self._disconnect()
-        now_ms = clock.now_ms()
+        now_ms = self.now_ms()
         made_ms = round(os.fstat(self._lock).st_mtime * 1000) if self._lock is not None else 0
         oldest_ms = max(made_ms, now_ms - self._limits.keep_unconfirmed_ms)
         self._room.release()
@@ -303,13 +380,33 @@ class Spool:
     def _turn(self) -> None:
         self.turned_at_s = time.monotonic()
 
-    def _insert(self, db: sqlite3.Connection, row: _Row, now_ms: int, *, is_gap: bool = False) -> int:
+    def _registered(self, db: sqlite3.Connection) -> int:
+        """Return the number of this boot, noted down; belongs into a transaction."""
+        if self._boot_number is None:
+            self._boot_number = boots.register(db, self._boot, self.stream)
+        return self._boot_number
+
+    def _estimate(self, db: sqlite3.Connection) -> None:
+        """Give boots that ended without a time one."""
+        if self._has_estimated:
+            return
+        if boots.needs_estimate(db, self._boot):
+            with transaction(db):
+                self._registered(db)
+                boots.estimate(db, self._boot, BUILT_AT_MS)
+            self._alive = _read_alive(db, self._boot)
+            self._has_gaps = bool(gap_table.unsealed(db))
+        self._has_estimated = True
+
+    def _insert(
+        self, db: sqlite3.Connection, row: boots.Row, at_ms: int, state: int = WAITING, *, is_gap: bool = False
+    ) -> int:
         number = db.execute(
             "INSERT INTO batch (stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (self.stream, now_ms, row.readings, row.first_ms, row.last_ms, zlib.crc32(row.pack), row.pack),
+            (self.stream, at_ms, row.readings, row.first_ms, row.last_ms, zlib.crc32(row.pack), row.pack),
         ).lastrowid
-        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (WAITING, number, row.readings, is_gap))
+        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (state, number, row.readings, is_gap))
         return int(number or 0)
 
     def _seal_gaps(self, db: sqlite3.Connection, now_ms: int) -> int:
@@ -317,7 +414,7 @@ class Spool:
         number = 0
         while found := gap_table.unsealed(db):
             samples = sorted((wire_gaps.sample(gap) for _, gap in found), key=lambda s: (s.measured_at_ms, s.device))
-            number = self._insert(db, _row(samples), now_ms, is_gap=True)
+            number = self._insert(db, boots.row_of(samples), now_ms, is_gap=True)
             gap_table.sealed(db, [gap for gap, _ in found], number)
         return number
 
@@ -347,7 +444,7 @@ class Spool:
             for number in numbers:
                 if not gap_table.seal_again(db, number):
                     gap_table.add(db, eviction.damaged(db, number, self._devices))
-            _mark(db, Settled(rejected=dict.fromkeys(numbers, DAMAGED)), clock.now_ms())
+            _mark(db, Settled(rejected=dict.fromkeys(numbers, DAMAGED)), self.now_ms())
         self._has_gaps = True
 
     def _resend(self, db: sqlite3.Connection, from_ms: int, to_ms: int) -> tuple[int, int]:
@@ -427,7 +524,10 @@ class Spool:
         gone = Gone()
         if self._used_bytes(db) <= quota:
             return gone
-        choices = [Choice(CONFIRMED), Choice(REJECTED), Choice(WAITING, without=in_flight), Choice(WAITING)]
+        choices = [
+            *(Choice(CONFIRMED), Choice(REJECTED), Choice(WAITING, without=in_flight)),
+            *(Choice(UNPLACED), Choice(WAITING)),
+        ]
         for _ in range(MAX_STEPS + len(choices)):
             if not choices or self._used_bytes(db) <= quota - quota // 64:
                 break
@@ -450,19 +550,6 @@ class Spool:
         pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
         log = spool_log.path_of(self.path)
         return int(pages - free) * PAGE_BYTES + (log.stat().st_size if log.exists() else 0)
-
-
-@dataclass(frozen=True)
-class _Row:
-    readings: int
-    first_ms: int
-    last_ms: int
-    pack: bytes
-
-
-def _row(samples: Sequence[Sample]) -> _Row:
-    times = [sample.measured_at_ms for sample in samples]
-    return _Row(sum(len(s.readings) for s in samples), min(times), max(times), wire_batch.compress(samples))
 
 
 def _mark(db: sqlite3.Connection, settled: Settled, now_ms: int) -> None:
@@ -501,17 +588,17 @@ def _shrink(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _read_alive(db: sqlite3.Connection) -> _Alive:
+def _read_alive(db: sqlite3.Connection, boot: str) -> _Alive:
     """Return the later of the newest batch and what was written down, as numbers tell: the clock may have stepped."""
     noted = dict(db.execute("SELECT name, value FROM total WHERE name IN ('alive_ms', 'alive_number')").fetchall())
-    newest = db.execute("SELECT number, sealed_at_ms FROM batch ORDER BY number DESC LIMIT 1").fetchone()
+    newest = boots.newest(db, boot)
     if newest and newest[0] > noted.get("alive_number", 0):
         return _Alive(newest[1], newest[0])
     return _Alive(noted.get("alive_ms"), noted.get("alive_number", 0))
 
 
 def _write_alive(db: sqlite3.Connection, alive: _Alive) -> None:
-    if alive.at_ms is not None:
+    if alive.at_ms is not None and alive.at_ms >= EARLIEST_MS:
         rows = (("alive_ms", alive.at_ms), ("alive_number", alive.number))
         db.executemany("INSERT INTO total VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", rows)
 

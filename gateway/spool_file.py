@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from base.errors import TransientError
 from base.sqlite import CorruptError, transaction, translate, translated
 from gateway import spool_log
-from gateway.spool_schema import APPLICATION_ID, CONFIRMED, JUMP, REJECTED, WAITING, prepare
+from gateway.spool_schema import APPLICATION_ID, CONFIRMED, JUMP, REJECTED, UNPLACED, WAITING, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,8 @@ LOCK_WAIT_S = 2.0
 LOCK_POLL_S = 0.05
 CHECKED_WHOLE_BYTES = 16 << 20
 """A larger file is not read through at every start: damage among its packs shows when they are read."""
-_SMALL_TABLES = ("place", "gap", "device", "total")
-_STATES = {CONFIRMED: "confirmed", WAITING: "waiting", REJECTED: "rejected"}
+_SMALL_TABLES = ("place", "gap", "device", "total", "boot", "start")
+_STATES = {UNPLACED: "waiting", CONFIRMED: "confirmed", WAITING: "waiting", REJECTED: "rejected"}
 
 
 class LockedError(TransientError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wire import batch as wire_batch
+from wire.senml import RELATIVE_BELOW_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from wire.readings import Sample
 
 DAY_MS = 86_400_000
+EARLIEST_MS = RELATIVE_BELOW_S * 1000
+"""What is below counts from the start of the machine; what is not is Unix time."""
 _STREAM = re.compile(r"[0-9a-f]{16}")
 
 
@@ -25,6 +28,7 @@ class SealedBatch:
     number: int
     stream: str
     sealed_at_ms: int
+    """Unix time; before the batch is placed, the time since the start of the machine, as all times in its pack."""
     readings: int
     crc: int
     """CRC-32 of the pack, computed when it was sealed."""
@@ -35,6 +39,11 @@ class SealedBatch:
         """Whether the disk gave back what was written: a flipped bit must not become a measurement."""
         return zlib.crc32(self.pack) == self.crc and _STREAM.fullmatch(self.stream) is not None
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether its times are Unix time."""
+        return self.sealed_at_ms >= EARLIEST_MS
+
     def payload(self) -> bytes:
         """Build the message that carries it."""
         return wire_batch.header_line(self.stream, self.number, self.sealed_at_ms, self.crc) + self.pack
@@ -44,7 +53,8 @@ class SealedBatch:
 
         Raises: DamagedError, BadMessageError.
         """
-        return wire_batch.open_pack(*wire_batch.open_header(self.payload()))
+        earliest_ms = EARLIEST_MS if self.is_placed else 0
+        return wire_batch.open_pack(*wire_batch.open_header(self.payload()), earliest_s=earliest_ms / 1000)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ APPLICATION_ID = 0x4D53504C  # "MSPL"
 PAGE_BYTES = 1024
 JUMP = 1_000_000
 """Where batches may be lost, new numbers begin so far above the highest one known: none is used twice."""
-CONFIRMED, WAITING, REJECTED = 1, 2, 3
+UNPLACED, CONFIRMED, WAITING, REJECTED = 0, 1, 2, 3
 BATCH_COLUMNS = "number, stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack"
 
 _FIRST = """
@@ -68,7 +68,33 @@ def _first(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+_SECOND = """
+CREATE TABLE boot (                       -- a start of the machine, where the agent had to learn or keep the time
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  offset_ms INTEGER,                      -- makes Unix time of the time since the start; the newest one
+  origin TEXT,                            -- whose word that is; NULL: estimated after the boot had ended
+  placing_ms INTEGER,                     -- the first offset: batches without time are placed with it
+  placing_flags INTEGER
+) STRICT;
+CREATE TABLE start (                      -- a start of the agent, and the boot in which it was
+  stream TEXT PRIMARY KEY,
+  boot INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE gap ADD COLUMN boot INTEGER
+"""
+
+
+def _second(db: sqlite3.Connection) -> None:
+    """State 0 of a place, from now on: the batch has no time yet (see gateway/boots.py).
+
+    A gap with a boot may have times below 2^28 s, which count from the start of that.
+    """
+    for statement in _SECOND.split(";\n"):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
 """One function for each schema version, in order; a released one never changes."""
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",  # before anything looks at the file: no -shm, and no SIGBUS where a disk is full

@@ -11,10 +11,10 @@ import msgspec
 
 from base.errors import PermanentError
 from gateway import clock
-from gateway.clock import Clock
 from gateway.command_handlers import Handlers
 from gateway.commands import Commands
 from gateway.config import GatewayConfig, GatewayFile
+from gateway.timekeeper import Timekeeper
 from wire import command as wire_command
 from wire import signing
 from wire.command import Command, Read, Reply
@@ -90,7 +90,7 @@ class Gateway:
         directory: Path,
         *,
         keys: str | list[str] = PUBLIC,
-        trust: Clock | None = None,
+        keeper: Timekeeper | None = None,
         **handlers: Any,  # noqa: ANN401 - whatever the agent lends
     ) -> None:
         self.device = Device()
@@ -99,7 +99,7 @@ class Gateway:
         self._runner = asyncio.Runner()
         self._directory = directory
         lent = Handlers(lambda device: self.device if device == "meter" else None, **handlers)  # type: ignore[arg-type, return-value]
-        self.commands = Commands(self.config(keys), lent, trust or Clock("trusted"), self._publish)
+        self.commands = Commands(self.config(keys), lent, keeper or Timekeeper("trusted"), self._publish)
         self.commands._began_s -= 10  # what a test has signed before was issued after this start
 
     def config(self, keys: str | list[str]) -> GatewayConfig:

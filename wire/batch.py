@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import msgspec
 import zstandard
 
-from wire import pack
+from wire import pack, senml
 from wire.bounds import MAX_HEADER_BYTES, MAX_PACK_BYTES, MAX_PAYLOAD_BYTES, MAX_TIME_MS
 from wire.errors import BadMessageError, DamagedError, UnsupportedError
 from wire.ids import END
@@ -90,15 +90,15 @@ def open_header(payload: bytes) -> tuple[Header, bytes]:
     return header, payload[end + 1 :]
 
 
-def open_pack(header: Header, packed: bytes) -> list[Sample]:
-    """Check, decompress and decode the pack of a batch.
+def open_pack(header: Header, packed: bytes, *, earliest_s: float = senml.RELATIVE_BELOW_S) -> list[Sample]:
+    """Check, decompress and decode the pack of a batch; `earliest_s` as `pack.decode` has it.
 
     Raises: DamagedError where it is not what was sent; BadMessageError where it is, and bombs or is no pack;
     UnsupportedError for a newer one.
     """
     if zlib.crc32(packed) != header.crc:
         raise DamagedError("a pack that does not match its checksum")
-    return pack.decode(_decompress(packed) if header.encoding == ZSTD else packed)
+    return pack.decode(_decompress(packed) if header.encoding == ZSTD else packed, earliest_s=earliest_s)
 
 
 def _decompress(packed: bytes) -> bytes:

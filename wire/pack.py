@@ -53,8 +53,11 @@ def _records(samples: Iterable[Sample]) -> Iterator[senml.Record]:
             device = time_s = version = None
 
 
-def decode(data: bytes) -> list[Sample]:
+def decode(data: bytes, *, earliest_s: float = senml.RELATIVE_BELOW_S) -> list[Sample]:
     """Read one pack. Records of one device and time that follow each other make one sample.
+
+    `earliest_s`: a gateway that has no time yet allows its own packs any, for they count from its start; on the wire
+    such a pack is none.
 
     Raises: BadMessageError for what is no pack of ours (relative or missing times, texts as values, no
     device in a name, over a bound); UnsupportedError for a newer version's.
@@ -65,8 +68,8 @@ def decode(data: bytes) -> list[Sample]:
     count = data.count(b"{") - data.count(b":{")
     if count > MAX_PACK_READINGS:
         raise BadMessageError(f"a pack of {count} records; at most {MAX_PACK_READINGS}")
-    samples = _decode_plain(data)
-    return _decode_any(data) if samples is None else samples
+    samples = _decode_plain(data, earliest_s)
+    return _decode_any(data, earliest_s) if samples is None else samples
 
 
 class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -88,7 +91,7 @@ class _NotPlainError(Exception):
     """The pack is not written as `encode` writes it; it may still be right."""
 
 
-def _decode_plain(data: bytes) -> list[Sample] | None:
+def _decode_plain(data: bytes, earliest_s: float) -> list[Sample] | None:
     """Read a pack that is written as `encode` writes it, at a third of the cost.
 
     Returns None for any other, be it right or wrong: `_decode_any` reads it, or says what is wrong with it.
@@ -97,7 +100,7 @@ def _decode_plain(data: bytes) -> list[Sample] | None:
         records = _plain.decode(data)
         if not records or len(records) > MAX_PACK_READINGS:
             return None
-        samples = _plain_samples(records)
+        samples = _plain_samples(records, earliest_s)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotPlainError):
         return None
     if len({(sample.device, sample.measured_at_ms) for sample in samples}) != len(samples):
@@ -106,14 +109,14 @@ def _decode_plain(data: bytes) -> list[Sample] | None:
     return samples
 
 
-def _plain_samples(records: list[_Plain]) -> list[Sample]:
+def _plain_samples(records: list[_Plain], earliest_s: float) -> list[Sample]:
     """Cut records into samples: one begins wherever a base name and a base time stand, and nowhere else."""
     starts = [index for index, record in enumerate(records) if record.bt is not None or record.bn is not None]
     if not starts or starts[0] != 0:
         raise _NotPlainError
     samples = []
     for start, end in pairwise((*starts, len(records))):
-        device, time_ms = _plain_base(records[start])
+        device, time_ms = _plain_base(records[start], earliest_s)
         readings = [
             Reading(name.quantity, record.v, record.u, name.channel, record.q)
             for record in records[start:end]
@@ -123,9 +126,9 @@ def _plain_samples(records: list[_Plain]) -> list[Sample]:
     return samples
 
 
-def _plain_base(record: _Plain) -> tuple[str, int]:
+def _plain_base(record: _Plain, earliest_s: float) -> tuple[str, int]:
     base, time_s = record.bn or "", record.bt or 0.0
-    if base[-1:] != "/" or not is_id(base[:-1]) or not senml.RELATIVE_BELOW_S <= time_s <= MAX_TIME_MS / 1000:
+    if base[-1:] != "/" or not is_id(base[:-1]) or not earliest_s <= time_s <= MAX_TIME_MS / 1000:
         raise _NotPlainError
     return base[:-1], round(time_s * 1000)
 
@@ -147,7 +150,7 @@ def _split(name: str) -> _Name:
     return _Name(quantity, channel)
 
 
-def _decode_any(data: bytes) -> list[Sample]:
+def _decode_any(data: bytes, earliest_s: float) -> list[Sample]:
     """Read any pack, record by record."""
     records = senml.decode(data)
     if len(records) > MAX_PACK_READINGS:
@@ -157,7 +160,7 @@ def _decode_any(data: bytes) -> list[Sample]:
     readings: list[Reading] = []
     for record in senml.resolve(records):
         name = record.n or ""
-        at_ms = _time_ms(record)
+        at_ms = _time_ms(record, earliest_s)
         owner, _, rest = name.partition("/")
         if owner != device or at_ms != time_ms:
             if readings:
@@ -172,9 +175,9 @@ def _decode_any(data: bytes) -> list[Sample]:
     return samples
 
 
-def _time_ms(record: senml.Record) -> int:
+def _time_ms(record: senml.Record, earliest_s: float) -> int:
     time_s = record.t or 0.0
-    if time_s < senml.RELATIVE_BELOW_S:
+    if time_s < earliest_s:
         raise BadMessageError(f"record {record.n!r} with the relative time {time_s} s; only absolute times are taken")
     if time_s > MAX_TIME_MS / 1000:
         raise BadMessageError(f"record {record.n!r} with the time {time_s} s, which no store can hold")

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from clocks import Clocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import ConfigError
 from gateway import clock, commands
-from gateway.clock import Clock
 from gateway.command_keys import read_keys
 from gateway.command_memory import CommandMemory
 from gateway.commands import AUDIT_NAME, MEMORY_NAME
+from gateway.timekeeper import Timekeeper
 from wire import signing
 from wire.command import Configure, Downlink, Maintenance, Read, Reload, Resend
 from wire.readings import Flag, Reading, Sample
@@ -54,14 +55,15 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Move the wall clock by so many milliseconds from where it is now."""
-    real, offset = clock.now_ms, 0
+    """Let so many milliseconds pass, or the clocks go back as far."""
+    real, real_boot, offset = clock.now_ms, clock.boot_ms, 0
 
     def move(by_ms: int) -> None:
         nonlocal offset
         offset += by_ms
 
     monkeypatch.setattr(clock, "now_ms", lambda: real() + offset)
+    monkeypatch.setattr(clock, "boot_ms", lambda: real_boot() + offset)
     return move
 
 
@@ -176,10 +178,12 @@ def test_without_time_nothing_is_carried_out(make: Callable[..., Gateway], monke
     """Nobody could say whether it has expired; and a refused one stays refused when time comes."""
     monkeypatch.setattr(clock, "kernel_is_synchronised", lambda: False)
     message = sign(order())
-    gateway = make(trust=Clock("kernel"))
+    keeper = Timekeeper("kernel")
+    gateway = make(keeper=keeper)
     ((state, text),) = gateway.take(message)
     assert (state, text.partition(",")[0]) == ("refused", "the gateway's clock is not synchronised")
     monkeypatch.setattr(clock, "kernel_is_synchronised", lambda: True)
+    keeper.turn(is_connected=True)
     assert gateway.states(message) == ["refused"]
     assert gateway.states(sign(order())) == DONE
     assert gateway.device.reached == ["meter"]
@@ -638,12 +642,13 @@ def test_exactly_what_passes_every_gate_reaches_a_handler(
     directory = tmp_path_factory.mktemp("property")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "now_ms", lambda: NOW_MS)
-        patch.setattr(clock, "wall_ms", lambda _: NOW_MS)
-        gateway, answered = Gateway(directory), set()
+        keeper = Timekeeper("trusted", Clocks(true_ms=NOW_MS))
+        patch.setattr(keeper, "wall_ms", lambda _: NOW_MS)
+        gateway, answered = Gateway(directory, keeper=keeper), set()
         for case in sent:
             if case["restart"]:
                 gateway.close()
-                gateway = Gateway(directory)
+                gateway = Gateway(directory, keeper=keeper)
             command, reached = _command(case), len(gateway.device.reached)
             message = bytearray(sign(command, case["private"]))
             if case["flipped"] is not None:

@@ -46,7 +46,7 @@ def test_what_is_said_adds_up_while_a_seal_marks_what_was_confirmed(tmp_path: Pa
     uplink.sent(batch, 0.0)
     uplink.confirm(Confirm(spool.stream, NOW_MS, [(number, number)]), 0.0)
     for _ in range(2):
-        said = asyncio.run(description.spool(cast("SpoolThread", Busy(spool, uplink)), uplink))
+        said = asyncio.run(description.spool(cast("SpoolThread", Busy(spool, uplink)), uplink, NOW_MS))
         parts = [said[f"{state}_batches"] for state in ("confirmed", "rejected", "waiting", "evicted")]
         assert sum(cast("list[int]", parts)) == said["sealed_batches"] == 1
     assert (said["confirmed_readings"], said["waiting_batches"]) == (1, 0)

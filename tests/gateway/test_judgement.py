@@ -15,6 +15,7 @@ from gateway import config as configs
 from gateway.agent import Agent
 from gateway.device import DeviceState
 from gateway.judgement import JudgeMemory
+from gateway.timekeeper import Timekeeper
 from wire.counters import CATCH_UP_S
 from wire.readings import Flag, Reading
 from wire.town import DeviceEntry
@@ -44,7 +45,7 @@ def _says(state: DeviceState, kwh: float, at_s: float) -> int:
 def _restarted(spool: Path, before: DeviceState, entry: DeviceEntry = ENTRY) -> DeviceState:
     """Save what is known, as an agent that ends does, and let the next one recall it."""
     asyncio.run(JudgeMemory(spool).save({"main": before}))
-    state = DeviceState(Planned(), "hall", entry)
+    state = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", entry)
     JudgeMemory(spool).recall(state)
     return state
 
@@ -57,36 +58,36 @@ def spool(tmp_path: Path) -> Path:
 
 def test_a_reset_is_one_after_a_restart(spool: Path) -> None:
     """The base is remembered; without it, the first reading would be believed."""
-    state, now_s = DeviceState(Planned(), "hall", ENTRY), time.monotonic()
+    state, now_s = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY), time.monotonic()
     assert _says(state, 5000.0, now_s) == 0
     assert _says(_restarted(spool, state), 12.1, now_s + 60) == RESET
-    assert _says(DeviceState(Planned(), "hall", ENTRY), 12.1, now_s + 60) == 0
+    assert _says(DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY), 12.1, now_s + 60) == 0
 
 
 def test_a_confirmation_goes_on_over_a_restart(spool: Path) -> None:
     """Two readings before, the third after."""
-    state, now_s = DeviceState(Planned(), "hall", ENTRY), time.monotonic() - 3600
+    state, now_s = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY), time.monotonic() - 3600
     assert [_says(state, kwh, now_s + at_s) for kwh, at_s in [(5000.0, 0), (12.1, 900), (12.3, 1800)]] == [0, 128, 128]
     assert _says(_restarted(spool, state), 12.6, now_s + 2700) == 0
 
 
 def test_a_boot_between_leaves_time_to_flow(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Monotonic clocks begin anew, and the wall clock may be wrong: a day of consumption is no jump, a reset is one."""
-    state, now_s = DeviceState(Planned(), "hall", ENTRY), time.monotonic()
+    state, now_s = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY), time.monotonic()
     _says(state, 5000.0, now_s + 1e6)
     _says(state, 5000.1, now_s + 1e6 + 10)
     monkeypatch.setattr(judgement, "_boot_id", lambda: "the boot before")
     asyncio.run(JudgeMemory(spool).save({"main": state}))
     monkeypatch.undo()
     for kwh, flags in [(5000.0 + CATCH_UP_S / 60 * 80, 0), (12.1, RESET), (5e7, int(Flag.STEP))]:
-        after = DeviceState(Planned(), "hall", ENTRY)
+        after = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY)
         JudgeMemory(spool).recall(after)
         assert _says(after, kwh, time.monotonic() + 1e6) == flags
 
 
 def test_another_model_knows_nothing_of_the_one_before(spool: Path) -> None:
     """Exchanged for another make, the meter begins at its own count."""
-    state = DeviceState(Planned(), "hall", ENTRY)
+    state = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY)
     _says(state, 5000.0, time.monotonic())
     other = DeviceEntry(id="main", profile="janitza/b23", site="s")
     assert _says(_restarted(spool, state, other), 12.1, time.monotonic()) == 0
@@ -95,7 +96,7 @@ def test_another_model_knows_nothing_of_the_one_before(spool: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None])
 def test_a_file_that_is_lost_or_damaged_costs_no_false_flag(spool: Path, damage: bytes | None) -> None:
     """The agent starts, and judges anew."""
-    state, now_s = DeviceState(Planned(), "hall", ENTRY), time.monotonic()
+    state, now_s = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY), time.monotonic()
     _says(state, 5000.0, now_s)
     asyncio.run(JudgeMemory(spool).save({"main": state}))
     file = spool.with_name("spool.sqlite.judges")
@@ -103,7 +104,7 @@ def test_a_file_that_is_lost_or_damaged_costs_no_false_flag(spool: Path, damage:
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-3] + damage)
-    after = DeviceState(Planned(), "hall", ENTRY)
+    after = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY)
     JudgeMemory(spool).recall(after)
     assert [_says(after, kwh, now_s + at_s) for kwh, at_s in [(12.1, 10), (12.2, 20)]] == [0, 0]
 
@@ -111,13 +112,13 @@ def test_a_file_that_is_lost_or_damaged_costs_no_false_flag(spool: Path, damage:
 def test_a_disk_that_takes_nothing_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is said, and polling goes on."""
     memory = JudgeMemory(tmp_path / "gone" / "spool.sqlite")
-    asyncio.run(memory.save({"main": DeviceState(Planned(), "hall", ENTRY)}))
+    asyncio.run(memory.save({"main": DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY)}))
     assert "is not written down" in caplog.text
 
 
 def test_it_is_written_rarely_and_soon_after_a_new_segment(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once an hour where nothing happens; within ten minutes where a counter began anew."""
-    state, now_s = DeviceState(Planned(), "hall", ENTRY), time.monotonic()
+    state, now_s = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY), time.monotonic()
     _says(state, 5000.0, now_s)
     looks = 0
     written: list[int] = []
@@ -140,7 +141,7 @@ def test_it_is_written_rarely_and_soon_after_a_new_segment(spool: Path, monkeypa
 def test_what_is_suspect_is_recorded_although_its_dead_band_would_leave_it_out() -> None:
     """And shown with its reason to who asks the agent."""
     entry = DeviceEntry(id="main", profile="eastron/sdm630", site="s", dead_band={"active_energy_import": 10.0})
-    state, now_s = DeviceState(Planned(), "hall", entry), time.monotonic()
+    state, now_s = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", entry), time.monotonic()
     for at_s, kwh in enumerate([5000.0, 5000.0]):
         state.answered(Measured((Reading("active_energy_import", kwh, "kWh"),), now_s + at_s), Traffic())
     assert _says(state, 4999.0, now_s + 10) == RESET
@@ -150,14 +151,14 @@ def test_what_is_suspect_is_recorded_although_its_dead_band_would_leave_it_out()
 
 def test_a_sample_that_somebody_asked_for_is_judged_too() -> None:
     """It is stored as any other."""
-    state = DeviceState(Planned(), "hall", ENTRY)
+    state = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", ENTRY)
     sample = state.asked(Measured((Reading("voltage", 1e6, "V", "L1"),), time.monotonic()))
     assert sample.readings[0].flags == Flag.RANGE
 
 
 def test_a_device_without_a_profile_is_not_judged() -> None:
     """Nobody knows what is plausible."""
-    state = DeviceState(Planned())
+    state = DeviceState(Planned(), Timekeeper("trusted").stamp)
     assert _says(state, -5.0, time.monotonic()) == 0
     assert state.suspicions() == []
 

@@ -13,9 +13,9 @@ import pytest
 
 from base.errors import TransientError
 from gateway import certificate, clock
-from gateway.clock import Clock
 from gateway.condition import Condition, SpoolCondition
 from gateway.machine import Machine
+from gateway.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from wire.readings import Sample
@@ -110,8 +110,8 @@ def _condition(tmp_path: Path, kind: str = "trusted") -> tuple[Condition, list[S
     async def spool_condition() -> SpoolCondition:
         return SpoolCondition(7, clock.now_ms() - 90_000, 2, spool)
 
-    trust = Clock("trusted" if kind == "trusted" else "kernel")
-    return Condition("town-hall-gw", _machine(tmp_path, FILES), trust, spool_condition, delivered.append), delivered
+    keeper = Timekeeper("trusted" if kind == "trusted" else "kernel")
+    return Condition("town-hall-gw", _machine(tmp_path, FILES), keeper, spool_condition, delivered.append), delivered
 
 
 def _run(condition: Condition, delivered: list[Sample], samples: int) -> None:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from clocks import START_MS, Clocks
 
 from base.errors import PermanentError, TransientError
 from base.retry import Backoff
 from edge.interface import Measured, NoAnswerError, Traffic
 from gateway import clock
-from gateway.clock import Clock
 from gateway.poller import Poller
 from gateway.schedule import Schedule
+from gateway.timekeeper import Timekeeper
 from wire.readings import Reading
 
 from buses import BusDouble, Device
@@ -58,7 +59,7 @@ class FakeBus(BusDouble):
         self.is_closed = True
 
 
-def _poll(bus: FakeBus, samples: int, trust: Clock | None = None) -> list[Sample]:
+def _poll(bus: FakeBus, samples: int, keeper: Timekeeper | None = None) -> list[Sample]:
     """Run a poller until so many samples were delivered."""
     delivered: list[Sample] = []
 
@@ -70,7 +71,7 @@ def _poll(bus: FakeBus, samples: int, trust: Clock | None = None) -> list[Sample
             if len(delivered) >= samples:
                 stop.set()
 
-        await asyncio.wait_for(Poller(bus, trust or Clock("trusted"), deliver).run(stop), 20)
+        await asyncio.wait_for(Poller(bus, keeper or Timekeeper("trusted"), deliver).run(stop), 20)
 
     asyncio.run(play())
     return delivered
@@ -90,11 +91,18 @@ def test_a_failing_device_costs_the_others_nothing(fault: Exception, caplog: pyt
     assert bus.is_closed
 
 
-def test_a_stopped_clock_uses_no_time_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tie moves on by 1 ms: two readings of a device never fall on one point."""
-    monkeypatch.setattr(clock, "wall_ms", lambda _monotonic_s: 1000)
-    delivered = _poll(FakeBus(devices=(Device("good"),)), 4)
-    assert [sample.measured_at_ms for sample in delivered] == [1000, 1001, 1002, 1003]
+class Standing(Clocks):
+    """Clocks that stand still."""
+
+    def boot_ms_at(self, monotonic_s: float) -> int:
+        """Whenever it was, it was now."""
+        return self.boot_ms() + 0 * round(monotonic_s)
+
+
+def test_a_stopped_clock_uses_no_time_twice() -> None:
+    """A tie moves on: two readings of a device never fall on one point."""
+    delivered = _poll(FakeBus(devices=(Device("good"),)), 4, Timekeeper("trusted", Standing()))
+    assert [sample.measured_at_ms - START_MS for sample in delivered] == [0, 4, 8, 12]
 
 
 def test_a_sample_has_the_time_of_the_question_not_of_the_answer() -> None:
@@ -109,17 +117,6 @@ def test_a_sample_has_the_time_of_the_question_not_of_the_answer() -> None:
     bus.read = read  # type: ignore[method-assign] # this bus took three seconds
     (sample,) = _poll(bus, 1)
     assert sample.measured_at_ms == pytest.approx(time.time() * 1000 - 3000, abs=1000)
-
-
-def test_a_clock_that_goes_back_is_followed_and_said(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """No invented times for a day: only real ties move on."""
-    times = iter([90_000, 90_001, 3_000, 4_000])
-    monkeypatch.setattr(clock, "wall_ms", lambda _monotonic_s: next(times))
-    delivered = _poll(FakeBus(devices=(Device("good"),)), 4)
-    assert [sample.measured_at_ms for sample in delivered] == [90_000, 90_001, 3_000, 4_000]
-    assert "went back by 87001 ms" in caplog.text
 
 
 def test_a_bus_that_cannot_be_opened_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +145,7 @@ def test_a_request_does_not_hurry_a_bus_that_cannot_be_opened(monkeypatch: pytes
 
     async def play() -> None:
         monkeypatch.setattr(bus, "open", broken)
-        poller, stop = Poller(bus, Clock("trusted"), lambda _: None), asyncio.Event()
+        poller, stop = Poller(bus, Timekeeper("trusted"), lambda _: None), asyncio.Event()
         poller._backoff = Backoff("", logging.getLogger(), chance=lambda: 1.0)
         polling = asyncio.create_task(poller.run(stop))
         await asyncio.sleep(0)
@@ -176,12 +173,12 @@ def test_a_device_without_a_value_makes_no_sample() -> None:
     assert {sample.device for sample in _poll(bus, 3) if VOLTAGE[0] in sample.readings} == {"good"}
 
 
-def test_nothing_is_read_before_the_clock_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel is asked until it says yes, and then never again."""
-    answers = iter([False, False, True])
-    monkeypatch.setattr(clock, "kernel_is_synchronised", lambda: next(answers))
-    monkeypatch.setattr(clock, "CHECK_S", 0.01)
-    assert len(_poll(FakeBus(), 3, Clock("kernel"))) == 3
+def test_polling_does_not_wait_for_the_time() -> None:
+    """What is read without one counts from the start of the machine."""
+    clocks = Standing(wall_ahead_ms=-START_MS)
+    clocks.true_ms += 60_000
+    delivered = _poll(FakeBus(devices=(Device("good"),)), 3, Timekeeper("trusted", clocks))
+    assert [sample.measured_at_ms for sample in delivered] == [60_000, 60_004, 60_008]
 
 
 def test_the_kernel_answers() -> None:
@@ -190,9 +187,8 @@ def test_the_kernel_answers() -> None:
     assert clock.kernel_is_synchronised() == (clock.kernel_state() != clock.TIME_ERROR)
 
 
-def test_a_device_that_does_not_answer_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_does_not_answer_is_said_once() -> None:
     """After two failures in a row, and not with each of those that follow."""
-    monkeypatch.setattr(clock, "wall_ms", lambda monotonic_s: round(monotonic_s * 1000))
     bus = FakeBus({"bad": NoAnswerError("silent")})
     delivered = _poll(bus, 8)
     assert bus.asked.count("bad") > 3
@@ -222,14 +218,14 @@ def test_a_poller_that_hands_over_leaves_the_bus_open() -> None:
 
     async def play() -> tuple[Poller, Poller]:
         stop = asyncio.Event()
-        former = Poller(bus, Clock("trusted"), lambda _: None)
+        former = Poller(bus, Timekeeper("trusted"), lambda _: None)
         task = asyncio.create_task(former.run(stop))
         await asyncio.sleep(0)
         former.hand_over()
         stop.set()
         await task
         assert not bus.is_closed
-        return former, Poller(bus, Clock("trusted"), lambda _: None, former=former)
+        return former, Poller(bus, Timekeeper("trusted"), lambda _: None, former=former)
 
     former, poller = asyncio.run(play())
     assert poller.bus is bus

@@ -9,11 +9,13 @@ from base.errors import TransientError
 from edge.interface import Measured, NoAnswerError, Traffic
 from gateway.device import DeviceState
 from gateway.reach import REPEAT_S, REPORT_S, BusReport, Reach
+from gateway.timekeeper import Timekeeper
 from wire.readings import Reading, Sample
 from wire.town import DeviceEntry
 
 YES, NO = (Reading("reachable", 1.0, "/"),), (Reading("reachable", 0.0, "/"),)
 VOLTAGE = Reading("voltage", 230.0, "V")
+KEEPER = Timekeeper("trusted")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _quantities(sample: Sample | None) -> list[str]:
 
 def test_what_is_said_of_a_device_rides_on_its_sample() -> None:
     """One point, not two."""
-    state, now_s = DeviceState(Planned()), time.monotonic()
+    state, now_s = DeviceState(Planned(), KEEPER.stamp), time.monotonic()
     assert _quantities(state.answered(Measured((VOLTAGE,), now_s), Traffic(1, 0))) == ["voltage", "reachable"]
     assert _quantities(state.answered(Measured((VOLTAGE,), now_s + 10), Traffic(2, 0))) == ["voltage"]
     assert state.unanswered(NoAnswerError("silent"), now_s + 20, Traffic(3, 1)) is None
@@ -102,7 +104,7 @@ def test_what_is_said_of_a_device_rides_on_its_sample() -> None:
 
 def test_a_device_that_refuses_is_there() -> None:
     """It answered: nobody needs to look for a broken wire."""
-    state = DeviceState(Planned())
+    state = DeviceState(Planned(), KEEPER.stamp)
     sample = state.refused(TransientError("busy"), time.monotonic(), Traffic(1, 0))
     assert sample is not None
     assert sample.readings == YES
@@ -111,7 +113,7 @@ def test_a_device_that_refuses_is_there() -> None:
 def test_a_sample_within_its_dead_band_is_not_recorded_but_shown() -> None:
     """The last value is what the device said last."""
     entry = DeviceEntry(id="main", profile="eastron/sdm630", site="s", dead_band={"voltage": 5})
-    state, now_s = DeviceState(Planned(), "hall", entry), time.monotonic()
+    state, now_s = DeviceState(Planned(), KEEPER.stamp, "hall", entry), time.monotonic()
     assert state.answered(Measured((VOLTAGE,), now_s), Traffic()) is not None
     assert state.answered(Measured((Reading("voltage", 231.0, "V"),), now_s + 10), Traffic()) is None
     assert state.latest["voltage"].value == 231.0
@@ -123,7 +125,7 @@ def test_a_sample_within_its_dead_band_is_not_recorded_but_shown() -> None:
 def test_settings_that_did_not_change_leave_the_dead_band_alone() -> None:
     """A reload records nothing twice; a changed band begins anew, another model's values are forgotten."""
     entry = DeviceEntry(id="main", profile="eastron/sdm630", site="s", dead_band={"voltage": 5})
-    state, now_s = DeviceState(Planned(), "hall", entry), time.monotonic()
+    state, now_s = DeviceState(Planned(), KEEPER.stamp, "hall", entry), time.monotonic()
     measured = Measured((VOLTAGE,), now_s)
     state.answered(measured, Traffic())
     state.configure(Planned(), "cellar", entry)

@@ -12,9 +12,9 @@ import pytest
 from base.errors import PermanentError, TransientError
 from edge.interface import Measured
 from gateway import requests
-from gateway.clock import Clock
 from gateway.poller import Poller
 from gateway.requests import Requests
+from gateway.timekeeper import Timekeeper
 from wire.command import Configure, Downlink
 from wire.readings import Reading
 
@@ -64,7 +64,7 @@ def _with_poller(bus: FakeBus, play: Callable[[Poller], Awaitable[None]]) -> lis
 
     async def run() -> None:
         stop = asyncio.Event()
-        poller = Poller(bus, Clock("trusted"), delivered.append)
+        poller = Poller(bus, Timekeeper("trusted"), delivered.append)
         polling = asyncio.create_task(poller.run(stop))
         await asyncio.sleep(0)
         try:

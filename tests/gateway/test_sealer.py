@@ -12,6 +12,7 @@ from gateway import sealer as sealers
 from gateway.config import SpoolConfig
 from gateway.sealer import Loss, Sealer
 from gateway.spool import SealedBatch, Settled
+from gateway.timekeeper import Timekeeper
 from gateway.uplink import Uplink
 from wire.confirm import Confirm
 from wire.gaps import Gap
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from gateway.sealer import SpoolThread
+    from gateway.stamps import Timing
 
 STREAM = "a" * 16
+NOW_MS = 1_795_000_000_000
 
 
 class Disk:
@@ -35,6 +38,19 @@ class Disk:
         self.gaps: list[Gap] = []
         self.in_flight: set[int] = set()
         self.stopped: list[tuple[set[str], int]] = []
+        self.kept: list[Timing] = []
+        self.boot_ms: int | None = None
+        self.may_place = False
+
+    @property
+    def spool(self) -> Disk:
+        """It is both."""
+        return self
+
+    def keep_time(self, timing: Timing) -> Timing:
+        """Take note."""
+        self.kept.append(timing)
+        return timing
 
     def seal(
         self,
@@ -44,6 +60,7 @@ class Disk:
         *,
         gaps: Sequence[Gap],
         in_flight: Collection[int],
+        boot_ms: int | None,
     ) -> None:
         """Seal, or say that the disk is full."""
         if self.is_full:
@@ -52,6 +69,7 @@ class Disk:
         self.marked |= settled.confirmed
         self.gaps += gaps
         self.in_flight = set(in_flight)
+        self.boot_ms = boot_ms
 
     def declare_stopped(self, devices: Iterable[str], now_ms: int) -> None:
         """Take note."""
@@ -66,11 +84,17 @@ def _sealer(disk: Disk, config: SpoolConfig | None = None) -> tuple[Sealer, Upli
     uplink = Uplink(window=4, timeout_s=10)
     sealed: list[str] = []
     thread = cast("SpoolThread", disk)
-    return Sealer(thread, uplink, config or SpoolConfig(), lambda: sealed.append("sealed")), uplink, sealed
+    return (
+        Sealer(thread, uplink, config or SpoolConfig(), Timekeeper("trusted"), lambda: sealed.append("sealed")),
+        uplink,
+        sealed,
+    )
 
 
 def _sample(at_ms: int, readings: int = 2) -> Sample:
-    return Sample("main", at_ms, tuple(Reading("voltage", 230.0, "V", f"L{index}") for index in range(readings)))
+    return Sample(
+        "main", NOW_MS + at_ms, tuple(Reading("voltage", 230.0, "V", f"L{index}") for index in range(readings))
+    )
 
 
 def test_what_is_pending_becomes_batches_of_the_set_size() -> None:
@@ -80,7 +104,7 @@ def test_what_is_pending_becomes_batches_of_the_set_size() -> None:
     for at_ms in range(5):
         sealer.add(_sample(at_ms))
     assert asyncio.run(sealer.seal())
-    assert [[sample.measured_at_ms for sample in batch] for batch in disk.batches] == [[0, 1], [2, 3], [4]]
+    assert [[sample.measured_at_ms - NOW_MS for sample in batch] for batch in disk.batches] == [[0, 1], [2, 3], [4]]
     assert (sealer.pending_readings, sealed) == (0, ["sealed"])
 
 
@@ -95,7 +119,7 @@ def test_a_full_disk_costs_nothing_and_keeps_the_order() -> None:
     assert (sealer.pending_readings, sealed) == (4, [])
     disk.is_full = False
     assert asyncio.run(sealer.seal())
-    assert [sample.measured_at_ms for sample in disk.batches[0]] == [1, 2]
+    assert [sample.measured_at_ms - NOW_MS for sample in disk.batches[0]] == [1, 2]
 
 
 @pytest.mark.parametrize("has_begun", [True, False], ids=["begun", "queued"])
@@ -138,12 +162,14 @@ def test_a_disk_that_refuses_for_ever_does_not_fill_the_memory(
         sealer.add(_sample(at_ms))
     assert not asyncio.run(sealer.seal())
     assert (sealer.pending_readings, sealer.dropped_readings) == (6, 4)
-    assert sealer.losses == {"main": Loss(since_ms=0, until_ms=1, readings=4)}
+    assert sealer.losses == {"main": Loss(since_ms=NOW_MS, until_ms=NOW_MS + 1, readings=4)}
     assert "readings lost so far" in caplog.text
     disk.is_full = False
     asyncio.run(sealer.seal())
-    assert [sample.measured_at_ms for sample in disk.batches[0]] == [2, 3, 4]
-    assert disk.gaps == [Gap("main", 0, 1, "disk", 4)], "and the first seal that works records what is missing"
+    assert [sample.measured_at_ms - NOW_MS for sample in disk.batches[0]] == [2, 3, 4]
+    assert disk.gaps == [Gap("main", NOW_MS, NOW_MS + 1, "disk", 4)], (
+        "and the first seal that works records what is missing"
+    )
     assert (sealer.losses, sealer.dropped_readings) == ({}, 4)
 
 
@@ -195,7 +221,7 @@ def test_a_fault_of_ours_while_sealing_loses_nothing(monkeypatch: pytest.MonkeyP
         patch.setattr(disk, "seal", broken)
         assert not asyncio.run(sealer.seal())
     assert asyncio.run(sealer.seal())
-    assert [sample.measured_at_ms for sample in disk.batches[0]] == [1]
+    assert [sample.measured_at_ms - NOW_MS for sample in disk.batches[0]] == [1]
 
 
 def test_confirms_are_marked_with_the_seal_and_only_once() -> None:
@@ -224,7 +250,7 @@ def test_losses_that_could_not_be_recorded_are_kept_and_grow(monkeypatch: pytest
         assert not asyncio.run(sealer.seal())
     disk.is_full = False
     assert asyncio.run(sealer.seal())
-    assert disk.gaps == [Gap("main", 0, 1, "disk", 4)]
+    assert disk.gaps == [Gap("main", NOW_MS, NOW_MS + 1, "disk", 4)]
 
 
 def test_the_stretch_since_the_last_agent_ends_with_the_first_sample() -> None:
@@ -242,7 +268,7 @@ def test_the_stretch_since_the_last_agent_ends_with_the_first_sample() -> None:
         assert await sealer.seal()
 
     asyncio.run(play())
-    assert disk.stopped == [({"main", "gw"}, 7)]
+    assert disk.stopped == [({"main", "gw"}, NOW_MS + 7)]
 
 
 def _first_seals(devices: list[str], samples: list[Sample]) -> list[list[str]]:
@@ -252,13 +278,16 @@ def _first_seals(devices: list[str], samples: list[Sample]) -> list[list[str]]:
     async def play() -> list[list[str]]:
         sealed, stop = asyncio.Event(), asyncio.Event()
         uplink = Uplink(window=4, timeout_s=10)
-        sealer = Sealer(cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), sealed.set)
+        config, keeper = SpoolConfig(seal_interval_s=3600), Timekeeper("trusted")
+        sealer = Sealer(cast("SpoolThread", disk), uplink, config, keeper, sealed.set)
+            cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), Timekeeper("trusted"), sealed.set
+        )
         sealer.started(devices)
         task = asyncio.create_task(sealer.run(stop))
         for sample in samples:
             sealer.add(sample)
         await sealed.wait()
-        sealer.add(Sample("after", 9, samples[0].readings))
+        sealer.add(Sample("after", NOW_MS + 9, samples[0].readings))
         await asyncio.sleep(2 * sealers.GATHER_S)
         soon = [[sample.device for sample in batch] for batch in disk.batches]
         stop.set()
@@ -270,14 +299,14 @@ def _first_seals(devices: list[str], samples: list[Sample]) -> list[list[str]]:
 
 def test_the_first_seal_comes_when_every_device_was_read() -> None:
     """Whatever the interval, which holds from then on: a start costs one commit more."""
-    samples = [Sample(device, 1, _sample(1).readings) for device in ("gw", "main", "main", "roof")]
+    samples = [Sample(device, NOW_MS + 1, _sample(1).readings) for device in ("gw", "main", "main", "roof")]
     assert _first_seals(["main", "gw", "roof"], samples) == [["gw", "main", "main", "roof"]]
 
 
 def test_the_first_seal_does_not_wait_long_for_a_device_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the others said is confirmed soon."""
     monkeypatch.setattr(sealers, "FIRST_S", 0.05)
-    samples = [Sample(device, 1, _sample(1).readings) for device in ("main", "gw")]
+    samples = [Sample(device, NOW_MS + 1, _sample(1).readings) for device in ("main", "gw")]
     assert _first_seals(["main", "gw", "silent"], samples) == [["main", "gw"]]
 
 
@@ -289,7 +318,7 @@ def test_many_readings_are_sealed_before_the_interval_ends() -> None:
         sealed = asyncio.Event()
         uplink = Uplink(window=4, timeout_s=10)
         config = SpoolConfig(seal_interval_s=3600, seal_readings=4)
-        sealer = Sealer(cast("SpoolThread", disk), uplink, config, sealed.set)
+        sealer = Sealer(cast("SpoolThread", disk), uplink, config, Timekeeper("trusted"), sealed.set)
         stop = asyncio.Event()
         running = asyncio.create_task(sealer.run(stop))
         sealer.add(_sample(1))
@@ -309,7 +338,9 @@ def test_an_urgent_sample_is_sealed_at_once_and_shares_its_commit() -> None:
     async def play() -> None:
         sealed, stop = asyncio.Event(), asyncio.Event()
         uplink = Uplink(window=4, timeout_s=10)
-        sealer = Sealer(cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), sealed.set)
+        sealer = Sealer(
+            cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), Timekeeper("trusted"), sealed.set
+        )
         task = asyncio.create_task(sealer.run(stop))
         sealer.add(_sample(1))
         await asyncio.sleep(2 * sealers.GATHER_S)
@@ -317,7 +348,7 @@ def test_an_urgent_sample_is_sealed_at_once_and_shares_its_commit() -> None:
         for at_ms in (2, 3, 4):
             sealer.add(_sample(at_ms), urgent=True)
         await sealed.wait()
-        assert [[sample.measured_at_ms for sample in batch] for batch in disk.batches] == [[1, 2, 3, 4]]
+        assert [[sample.measured_at_ms - NOW_MS for sample in batch] for batch in disk.batches] == [[1, 2, 3, 4]]
         sealed.clear()
         sealer.add(_sample(5), urgent=True)
         await sealed.wait()

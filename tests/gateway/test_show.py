@@ -46,6 +46,7 @@ ANSWER: dict[str, Any] = {
     "since_ms": NOW_MS - 3_700_000,
     "now_ms": NOW_MS,
     "config": "c0ffee",
+    "time": {"origin": "kernel", "is_doubtful": False, "since_s": 3600.0, "wall_ahead_ms": 3},
     "refused": None,
     "pending_readings": 5,
     "dropped_readings": 0,
@@ -65,6 +66,7 @@ ANSWER: dict[str, Any] = {
 TABLE = """\
 Gateway           school-gw, running for 61 min, version 0.1.0
 Configuration     c0ffee
+Time              synchronised, the kernel says
 Connection        NOT connected to broker.example:8883
 Spool             40 batches wait to be confirmed, the oldest for 21 min; 1.2 MB
 In flight         2 of 16 batches
@@ -116,6 +118,26 @@ def test_a_refused_reload_comes_second_and_losses_are_loud() -> None:
 
 
 @pytest.mark.parametrize(
+    ("time", "line"),
+    [
+        ({"origin": None}, "NONE for 60 min; readings are kept, and placed when it is known"),
+        ({"origin": "trusted"}, "from the machine's clock, which is trusted"),
+        (
+            {"origin": "collector", "is_doubtful": True},
+            "from the collector, for 60 min; the machine has none: readings carry flag 16",
+        ),
+        (
+            {"is_doubtful": True, "wall_ahead_ms": -3_600_000},
+            "DOUBTFUL for 60 min: the machine's clock is off by -3600.0 s; readings carry flag 16",
+        ),
+    ],
+)
+def test_what_the_time_is_worth_is_said(time: dict[str, Any], line: str) -> None:
+    """Who must set a clock learns it here."""
+    assert show.head({**ANSWER, "time": {**ANSWER["time"], **time}})[2] == f"Time              {line}"
+
+
+@pytest.mark.parametrize(
     ("seconds", "shown"),
     [
         (-3, "0 s"),
@@ -163,7 +185,7 @@ def test_on_a_terminal_it_is_drawn_in_place(monkeypatch: pytest.MonkeyPatch) -> 
     assert drawn.startswith(watch.HIDE_CURSOR + watch.CLEAR + watch.HOME)
     assert drawn.endswith(watch.SHOW_CURSOR)
     first = drawn.split(watch.HOME)[1].replace(watch.CLEAR_LINE, "").replace(watch.CLEAR_BELOW, "")
-    assert first.splitlines() == [*(line[:30] for line in TABLE.splitlines()[:5]), "... +9"]
+    assert first.splitlines() == [*(line[:30] for line in TABLE.splitlines()[:5]), "... +10"]
 
 
 def test_the_cursor_comes_back_whatever_happens() -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import clock
 from gateway import spool as spools
 from gateway.spool import Limits, SealedBatch, Settled, Spool
 from wire.gaps import UNTIL
@@ -29,7 +28,7 @@ WEEK_MS = 7 * 86_400_000
 class Life:
     """A spool, and what a careful clerk writes down beside it."""
 
-    def __init__(self, directory: Path, seed: int, quota_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, directory: Path, seed: int, quota_bytes: int) -> None:
         self.directory = directory
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.now_ms = START_MS
@@ -38,14 +37,13 @@ class Life:
         self._quota_bytes = quota_bytes
         self._lives = 0
         self.path = directory / "spool.sqlite"
-        monkeypatch.setattr(clock, "now_ms", lambda: self.now_ms)
         self.spool = self._open()
 
     def _open(self) -> Spool:
         limits = Limits(quota_bytes=self._quota_bytes, floor_bytes=0, keep_unconfirmed_ms=WEEK_MS)
         self.path.with_name(self.path.name + ".lock").touch()
         os.utime(self.path.with_name(self.path.name + ".lock"), (START_MS / 1000 - 1, START_MS / 1000 - 1))
-        return Spool(self.path, keep_confirmed_ms=WEEK_MS, limits=limits, devices=DEVICES)
+        return Spool(self.path, keep_confirmed_ms=WEEK_MS, limits=limits, devices=DEVICES, now_ms=lambda: self.now_ms)
 
     def seal(self) -> None:
         """Seal up to three batches."""
@@ -162,7 +160,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Life]
 
     def begin(seed: int, quota_bytes: int = 90_000) -> Life:
         monkeypatch.setattr(spools, "STEP_BATCHES", 4)
-        return Life(tmp_path, seed, quota_bytes, monkeypatch)
+        return Life(tmp_path, seed, quota_bytes)
 
     return begin
 

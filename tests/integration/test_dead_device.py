@@ -11,8 +11,8 @@ import pytest
 
 from base import strict_yaml
 from edge.drivers import plan_bus
-from gateway.clock import Clock
 from gateway.poller import Poller
+from gateway.timekeeper import Timekeeper
 from simulator import servers
 from simulator.devices import Journal, Meter
 from simulator.models import SDM630
@@ -48,7 +48,7 @@ def test_a_silent_unit_leaves_its_bus_mates_their_rate() -> None:
             document = strict_yaml.parse(BUS.format(port=port).encode(), Path("gw.yaml"))
             stop = asyncio.Event()
             asyncio.get_running_loop().call_later(TICKS * INTERVAL_S, stop.set)
-            await Poller(plan_bus(document, ()), Clock("trusted"), samples.append).run(stop)
+            await Poller(plan_bus(document, ()), Timekeeper("trusted"), samples.append).run(stop)
 
     asyncio.run(play())
     (dead,) = (sample.readings for sample in samples if sample.device == "dead")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wire import pack
+from wire import pack, senml
 from wire.errors import BadMessageError, UnsupportedError
 from wire.readings import Reading, Sample
 
@@ -35,16 +35,18 @@ samples = st.builds(
 def test_both_ways_give_the_same_samples(batch: list[Sample]) -> None:
     """In the order of time, parts of one sample together where they follow each other."""
     data = pack.encode(batch)
-    thorough = pack._decode_any(data)
+    thorough = pack._decode_any(data, senml.RELATIVE_BELOW_S)
     assert pack.decode(data) == thorough
-    quick = pack._decode_plain(data)
+    quick = pack._decode_plain(data, senml.RELATIVE_BELOW_S)
     assert quick is None or quick == thorough
 
 
 def test_what_we_write_goes_the_quick_way() -> None:
     """Samples of two buses that are a little out of order too."""
     batch = [Sample("a", AT_MS + n % 3 * 10 + n, (Reading("voltage", 1.0, "V"),)) for n in range(9)]
-    assert pack._decode_plain(pack.encode(batch)) == sorted(batch, key=lambda sample: sample.measured_at_ms)
+    assert pack._decode_plain(pack.encode(batch), senml.RELATIVE_BELOW_S) == sorted(
+        batch, key=lambda sample: sample.measured_at_ms
+    )
 
 
 GOOD: dict[str, Any] = {"bn": "a/", "bt": AT_MS / 1000, "bver": 26, "n": "voltage", "u": "V", "v": 230.1}
@@ -67,9 +69,9 @@ def test_the_quick_way_never_accepts_or_reads_what_the_thorough_one_does_not(cha
     """Whatever a stranger sends: the same samples, or the thorough one's error."""
     records = [{**(GOOD if index == 0 else {"n": "current", "u": "A", "v": 1}), **c} for index, c in enumerate(changed)]
     data = json.dumps(records).encode()
-    quick = pack._decode_plain(data)
+    quick = pack._decode_plain(data, senml.RELATIVE_BELOW_S)
     try:
-        thorough = pack._decode_any(data)
+        thorough = pack._decode_any(data, senml.RELATIVE_BELOW_S)
     except (BadMessageError, UnsupportedError):
         assert quick is None
         with pytest.raises((BadMessageError, UnsupportedError)):
