@@ -280,8 +280,6 @@ def _first_seals(devices: list[str], samples: list[Sample]) -> list[list[str]]:
         uplink = Uplink(window=4, timeout_s=10)
         config, keeper = SpoolConfig(seal_interval_s=3600), Timekeeper("trusted")
         sealer = Sealer(cast("SpoolThread", disk), uplink, config, keeper, sealed.set)
-            cast("SpoolThread", disk), uplink, SpoolConfig(seal_interval_s=3600), Timekeeper("trusted"), sealed.set
-        )
         sealer.started(devices)
         task = asyncio.create_task(sealer.run(stop))
         for sample in samples:
