@@ -27,7 +27,8 @@ import msgspec
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tests")]
 
-from base.mqtt import Connection, Handlers, MqttConfig
+from base.broker import MqttConfig
+from base.mqtt import Connection, Handlers
 from bench.path import START_MS, batch, town_registry
 from gateway.config import SpoolConfig, UplinkConfig
 from gateway.pace import SPREAD_S

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from base.broker import read_credentials
 from base.errors import TransientError
 from base.messages import Text
-from base.mqtt import read_credentials
 from gateway import config as configs
 from gateway import show
 from gateway import status as statuses
