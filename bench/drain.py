@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from base.mqtt import Connection, Handlers, MqttConfig
+from base.broker import MqttConfig
+from base.mqtt import Connection, Handlers
 from bench import agent, rig
 from bench.harness import Row, Scale, main, say
 from bench.path import PROFILE, reading, town_registry

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from base.mqtt import MqttConfig
+from base.broker import MqttConfig
 from bench import rig
 from bench.collector import apart
 from bench.harness import Row, Scale, main, say

@@ -70,7 +70,7 @@ class Collector:
         self._config = config
         self._registry = registry
         self._reload = reload
-        self._is_reload_asked = threading.Event()
+        self._is_reload_asked = False  # no Event: a signal handler may meet its lock held by what it interrupts
         self._metrics = Metrics(self._is_known)
         self._complaints = Complaints(logger, is_known=self._is_known)
         self._inbox = Inbox(MOST_WAITING, MOST_WAITING_BYTES, self._metrics.batch, self._is_known)
@@ -106,7 +106,7 @@ class Collector:
 
     def ask_reload(self) -> None:
         """Read the registry again, soon. May be called from a signal handler."""
-        self._is_reload_asked.set()
+        self._is_reload_asked = True
 
     def _is_known(self, gateway: str) -> bool:
         return self._registry.has_gateway(gateway)
@@ -117,9 +117,9 @@ class Collector:
         return {part: trouble for part, trouble in troubles.items() if trouble}
 
     def _take_over_registry(self) -> None:
-        if self._reload is None or not self._is_reload_asked.is_set():
+        if self._reload is None or not self._is_reload_asked:
             return
-        self._is_reload_asked.clear()
+        self._is_reload_asked = False
         try:
             self._registry = self._reload(self._registry)
         except MessnetzError as error:

@@ -18,8 +18,9 @@ import msgspec
 
 from base import strict_yaml
 from base.audit import AuditLog
+from base.broker import MqttConfig
 from base.errors import ConfigError, PermanentError, Position, TransientError
-from base.mqtt import Connection, Handlers, MqttConfig
+from base.mqtt import Connection, Handlers
 from base.secrets import read_secret
 from cloud.config import CollectorFile
 from wire import command as wire_command

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from base import strict_yaml
+from base.broker import MqttConfig
 from base.errors import ConfigError, Position
-from base.mqtt import MqttConfig
 from base.secrets import read_secret
 from cloud.stores.config import StoreConfig
 from wire.ids import END, Id

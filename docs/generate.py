@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import msgspec
 
-from base.mqtt import MqttConfig, TlsConfig
+from base.broker import MqttConfig, TlsConfig
 from cloud.command import CommandFile
 from cloud.config import CollectorFile
 from cloud.stores.config import EmbeddedConfig, Influx1Config, Influx2Config, StoreConfig

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from base.broker import read_credentials
 from base.errors import TransientError
 from base.memory import hold_little
 from base.messages import Text
-from base.mqtt import read_credentials
 from gateway import config as configs
 from gateway import status as statuses
 from gateway.bustime import percent

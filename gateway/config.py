@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import msgspec
 
 from base import strict_yaml
+from base.broker import MqttConfig
 from base.errors import ConfigError
-from base.mqtt import MqttConfig
 from edge.drivers import plan_bus
 from gateway import bustime
 from wire import profile as profiles

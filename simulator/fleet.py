@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from base.mqtt import MqttConfig
+    from base.broker import MqttConfig
     from simulator.devices import Poll
     from simulator.source import Source
 

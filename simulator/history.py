@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from base.mqtt import MqttConfig
+from base.broker import MqttConfig
 from simulator import source as sources
 from simulator import watch
 from simulator.account import GatewayStatus

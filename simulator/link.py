@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from base.mqtt import read_credentials
+from base.broker import read_credentials
 from base.retry import Backoff
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from base.mqtt import MqttConfig
+    from base.broker import MqttConfig
 
 logger = logging.getLogger(__name__)
 

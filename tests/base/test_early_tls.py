@@ -14,7 +14,8 @@ import pytest
 from lacking import lacking
 
 from base import early_tls
-from base.mqtt import Connection, Handlers, MqttConfig, TlsConfig
+from base.broker import MqttConfig, TlsConfig
+from base.mqtt import Connection, Handlers
 
 from servers import HOST
 

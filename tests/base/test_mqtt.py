@@ -21,8 +21,9 @@ import pytest
 from lacking import lacking
 
 from base import mqtt
+from base.broker import MqttConfig, TlsConfig, read_credentials
 from base.errors import ConfigError
-from base.mqtt import Connection, Handlers, MqttConfig, TlsConfig, Will
+from base.mqtt import Connection, Handlers, Will
 
 from mqtt_doubles import PUBLISH, SUBSCRIBE, Client, FakeBroker
 
@@ -152,7 +153,8 @@ def test_many_messages_at_once_all_arrive_in_order(
 
 KILLED = """
 import sys, threading
-from base.mqtt import Connection, Handlers, MqttConfig, Will
+from base.broker import MqttConfig
+from base.mqtt import Connection, Handlers, Will
 ready = threading.Event()
 handlers = Handlers(ready.set, lambda reason: None, lambda topic, payload, retained: None)
 connection = Connection(MqttConfig("127.0.0.1", int(sys.argv[1])), "killed", handlers, will=Will(sys.argv[2], b"gone"))
@@ -831,7 +833,7 @@ def test_a_key_with_a_passphrase_is_refused(pki: Pki, tmp_path: Path) -> None:
     key = tmp_path / "locked.key"
     pki._openssl("ec", "-in", pki["gw-1.key"], "-aes256", "-passout", "pass:secret", "-out", str(key))
     with pytest.raises(ConfigError, match="the key without a passphrase"):
-        mqtt.read_credentials(MqttConfig(HOST, tls=TlsConfig(pki["ca.crt"], pki["gw-1.crt"], str(key))))
+        read_credentials(MqttConfig(HOST, tls=TlsConfig(pki["ca.crt"], pki["gw-1.crt"], str(key))))
 
 
 def test_a_fault_of_ours_costs_one_try(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from base.broker import MqttConfig
 from base.errors import MessnetzError, PermanentError, TransientError
-from base.mqtt import MqttConfig
 from cloud import collector as collectors
 from cloud import opening, registry, routing, town
 from cloud.collector import Collector

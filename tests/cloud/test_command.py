@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import messnetz
+from base.broker import MqttConfig
 from base.errors import ConfigError, PermanentError
-from base.mqtt import Connection, Handlers, MqttConfig
+from base.mqtt import Connection, Handlers
 from cloud import command as sending
 from wire import command as wire_command
 from wire import signing

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from base.broker import MqttConfig
 from base.errors import TransientError
-from base.mqtt import MqttConfig
 from cloud import collector as collectors
 from cloud import registry, town
 from cloud.collector import Collector

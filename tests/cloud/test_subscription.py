@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from base.mqtt import MqttConfig
+from base.broker import MqttConfig
 from cloud import subscription as subscriptions
 from cloud.config import CollectorFile
 from cloud.stores.config import EmbeddedConfig, StoreConfig

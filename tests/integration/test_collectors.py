@@ -16,7 +16,8 @@ import urllib3
 import yaml
 import zstandard
 
-from base.mqtt import Connection, Handlers, MqttConfig
+from base.broker import MqttConfig
+from base.mqtt import Connection, Handlers
 from cloud import town
 from cloud.points import Point, Series
 from cloud.stores.influx1 import Influx1Store

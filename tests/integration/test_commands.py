@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from base.mqtt import Connection, Handlers, MqttConfig
+from base.broker import MqttConfig
+from base.mqtt import Connection, Handlers
 from simulator.town import DEVICES
 from wire import command as wire_command
 from wire import signing

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import ROOT
 
-from base.mqtt import Connection, Handlers, MqttConfig, TlsConfig
+from base.broker import MqttConfig, TlsConfig
+from base.mqtt import Connection, Handlers
 
 from servers import HOST, Mosquitto
 

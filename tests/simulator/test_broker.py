@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from base import mqtt
-from base.mqtt import Connection, Handlers, MqttConfig, Will
+from base.broker import MqttConfig
+from base.mqtt import Connection, Handlers, Will
 from simulator import broker
 from simulator.processes import DemoError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from base.mqtt import MqttConfig
+from base.broker import MqttConfig
 from simulator import generate, source, watch
 from simulator.account import GatewayStatus
 from simulator.devices import now_ms
