@@ -378,8 +378,8 @@ def test_sighup_takes_over_a_registry_that_carries_on_and_refuses_one_that_does_
         added = '{"device": "new-one", "gateway": "plant-gw", "profile": "eastron/sdm630", "site": "plant", '
         added += '"sector": "industry", "interval_s": 10}'
         registry.write_text(sound.replace("\n]}", f",\n{added}\n]}}"))
-        _hup(collector, "registry reloaded: 4 devices")
-        assert collector.count("messnetz_registry_devices") == 4
+        _hup(collector, "registry reloaded: 6 devices")
+        assert collector.count("messnetz_registry_devices") == 6
 
 
 def _hup(collector: Collector, expected: str) -> None:
