@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING = 8_000
-MOST_WAITING_BYTES = 32 << 20
+MOST_WAITING = 6_000
+MOST_WAITING_BYTES = 24 << 20
 MOST_AT_ONCE = 64
 MOST_READINGS_AT_ONCE = 20_000
 """Of one write; a last batch may go beyond it by its own size."""
