@@ -111,6 +111,7 @@ def prune(path: Path, most_bytes: int = MAX_ASIDE_BYTES) -> None:
             taken += aside.stat().st_size + (log.stat().st_size if log.exists() else 0)
             if index >= MAX_ASIDE_FILES or taken > most_bytes:
                 _remove(aside)
+                logger.warning("%s is deleted to make room", aside)
 
 
 def _aside(path: Path, now_ms: int) -> Path:

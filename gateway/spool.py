@@ -462,13 +462,15 @@ class Spool:
         return total.batches, total.readings
 
     def _make_room(self, db: sqlite3.Connection, settled: Settled, now_ms: int) -> None:
-        """Give up confirmed batches where the disk is short of room.
+        """Give up confirmed batches where the disk is short of room, and broken files moved aside.
 
         Raises: FullError where that is not enough.
         """
         with transaction(db):
             _mark(db, settled, now_ms)
         self._relieve()
+        if self._room.is_short:
+            rescue.prune(self.path, 0)
         if self._room.is_short:
             raise self._room.error()
 

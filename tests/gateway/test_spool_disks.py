@@ -99,6 +99,19 @@ def test_a_disk_that_others_fill_stops_sealing_and_costs_nothing(disk: Path) -> 
     spool.close()
 
 
+def test_a_broken_file_moved_aside_goes_before_sealing_stops(disk: Path) -> None:
+    """What is measured now is worth more than a file whose readable batches were saved."""
+    spool = _open(disk)
+    aside = disk / "spool.sqlite.damaged-20261122T120000Z"
+    aside.write_bytes(bytes(2 << 20))
+    _fill(disk)
+    with suppress(TransientError):  # the first try may find no room even for the log
+        spool.seal([_samples(1)], Settled(), NOW_MS)
+    spool.seal([_samples(2)], Settled(), NOW_MS + 1000)
+    assert not aside.exists()
+    spool.close()
+
+
 def test_a_start_on_a_full_disk_finds_what_was_sealed(disk: Path) -> None:
     """The agent dies, the disk is full, it starts: nothing is lost, and sealing begins when there is room."""
     spool = _open(disk)
