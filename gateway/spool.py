@@ -23,6 +23,7 @@ from base.sqlite import CorruptError, DiskError, FullError, transaction, transla
 from gateway import clock, eviction, gap_table, rescue, spool_file, spool_log
 from gateway.disk_room import Room, ShortError
 from gateway.eviction import DAMAGED, Choice, Gone
+from gateway.last_read import last_read
 from gateway.spool_file import LockedError
 from gateway.spool_records import DAY_MS, Limits, SealedBatch, Settled, Totals
 from gateway.spool_schema import CONFIRMED, PAGE_BYTES, REJECTED, WAITING
@@ -196,14 +197,20 @@ class Spool:
         return self._do(lambda db: self._expire(db, now_ms, in_flight) + self._keep_quota(db, in_flight))
 
     def declare_stopped(self, devices: Iterable[str], now_ms: int) -> None:
-        """Record that nothing was read since the last seal; nothing in a new spool, or where the clock went back."""
+        """Record that nothing was read since the last seal; nothing in a new spool, or where the clock went back.
+
+        A device whose last sample is older than that seal was perhaps being read at that moment: its gap begins there.
+        """
 
         def declare(db: sqlite3.Connection) -> None:
             since_ms = self._alive.at_ms
             if since_ms is None or now_ms <= since_ms:
                 return
+            read_at_ms = last_read(db, since_ms)
             with transaction(db):
-                gap_table.add(db, gap_table.of_all(devices, since_ms, now_ms, "stopped"))
+                for device in sorted(devices):
+                    begin_ms = min(since_ms, read_at_ms.get(device, since_ms) + 1)
+                    gap_table.add(db, gap_table.of_all([device], begin_ms, now_ms, "stopped"))
                 _write_alive(db, _Alive(now_ms, self._alive.number))
             self._alive.at_ms = now_ms
             self._devices.update(devices)
