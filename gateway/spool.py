@@ -25,6 +25,7 @@ from base.sqlite import CorruptError, DiskError, FullError, transaction, transla
 from gateway import boots, clock, eviction, gap_table, rescue, spool_file, spool_log
 from gateway.disk_room import Room, ShortError
 from gateway.eviction import DAMAGED, Choice, Gone
+from gateway.last_read import last_read
 from gateway.spool_file import LockedError
 from gateway.spool_records import DAY_MS, EARLIEST_MS, Limits, SealedBatch, Settled, Totals
 from gateway.spool_schema import CONFIRMED, PAGE_BYTES, REJECTED, UNPLACED, WAITING
@@ -269,6 +270,7 @@ class Spool:
     def declare_stopped(self, devices: Iterable[str], at_ms: int) -> None:
         """Record that nothing was read since the last seal; nothing in a new spool, or where the clock went back.
 
+        A device whose last sample is older than that seal was perhaps being read at that moment: its gap begins there.
         `at_ms` counts from the machine's start where there is no time.
         """
 
@@ -277,10 +279,12 @@ class Spool:
             since_ms, has_time = self._alive.at_ms, at_ms >= EARLIEST_MS
             if since_ms is None or (at_ms <= since_ms and has_time == (since_ms >= EARLIEST_MS)):
                 return
+            read_at_ms = last_read(db, since_ms)
             with transaction(db):
                 boot = None if has_time else self._registered(db)
-                gaps = (Gap(device, since_ms, at_ms, "stopped") for device in sorted(devices))
-                gap_table.add(db, gaps, boot)
+                for device in sorted(devices):
+                    begin_ms = min(since_ms, read_at_ms.get(device, since_ms) + 1)
+                    gap_table.add(db, [Gap(device, begin_ms, at_ms, "stopped")], boot)
                 _write_alive(db, _Alive(at_ms, self._alive.number))
             self._alive.at_ms = at_ms
             self._devices.update(devices)

@@ -99,8 +99,7 @@ class Inflictor:
         if fault.target in self._plant.agents:
             resumed_ms = now_ms()
             await asyncio.sleep(CUT_SHORT_MS / 1000)
-            self._doubt(fault.target, since_ms - CUT_SHORT_MS, since_ms)
-            self._doubt(fault.target, resumed_ms - 1, resumed_ms + CUT_SHORT_MS)
+            self._doubt(fault.target, since_ms - CUT_SHORT_MS, resumed_ms + CUT_SHORT_MS)
         return ""
 
     def _doubt(self, agent: str, since_ms: int, until_ms: int) -> None:

@@ -359,6 +359,22 @@ def test_a_stop_is_declared_from_the_last_seal_and_never_backwards(path: Path) -
     spool.close()
 
 
+def test_a_stop_is_declared_from_a_devices_last_sample_where_that_is_before_the_last_seal(path: Path) -> None:
+    """It was perhaps being read while the others were sealed; what a gap has declared is not declared again."""
+    with closing(_open(path)) as spool:
+        early = [Sample(device, NOW_MS - 2000, (Reading("voltage", 230.0, "V"),)) for device in ("main", "solar")]
+        spool.seal([early], Settled(), NOW_MS - 1500)
+        spool.seal([_samples(device="main")], Settled(), NOW_MS)
+    with closing(_open(path)) as spool:
+        spool.declare_stopped(["main", "solar", "heat"], NOW_MS + 5000)
+        spool.seal([], Settled(), NOW_MS + 6000)
+        begins = {gap.device: gap.since_ms for gap in spool.gaps()}
+        assert begins == {"main": NOW_MS, "solar": NOW_MS - 1999, "heat": NOW_MS}
+    with closing(_open(path)) as spool:
+        spool.declare_stopped(["solar"], NOW_MS + 9000)
+        assert spool.gaps()[-1] == Gap("solar", NOW_MS + 5001, NOW_MS + 9000, "stopped")
+
+
 def test_eviction_spares_what_is_in_flight_until_last_and_gaps_for_ever(path: Path) -> None:
     """Confirmed ones leave nothing behind, waiting ones a gap with its count; gap batches stay under any quota."""
     spool = Spool(path, limits=Limits(quota_bytes=0, floor_bytes=0))
