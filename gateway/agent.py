@@ -338,6 +338,7 @@ class Agent:
             "uplink": description.sending(self._uplink, time.monotonic()),
             "broker": "{}:{}".format(*self._config.file.mqtt.endpoint()),
             "buses": self._buses.status(with_latest=with_latest),
+            "seal_error": self._sealer.error,
             **(await description.spool(self._spool, self._uplink, self._keeper.now_ms())),
         }
 

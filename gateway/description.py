@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from base.errors import MessnetzError
 from gateway.condition import SpoolCondition, size_of
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ async def spool_condition(thread: SpoolThread, uplink: Uplink) -> SpoolCondition
 async def spool(thread: SpoolThread, uplink: Uplink, now_ms: int) -> dict[str, object]:
     """Return what the status says of the spool, now (Unix time in milliseconds).
 
-    Raises: TransientError, PermanentError as the spool.
+    Of a spool that is ill, its error alone: all else that the agent knows is worth most just then.
     """
-    totals, oldest_ms = await _totals(thread, uplink)
+    try:
+        totals, oldest_ms = await _totals(thread, uplink)
+    except MessnetzError as error:
+        return {"spool_error": str(error)}
     return {
+        "spool_error": "",
         "waiting_s": 0.0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000,
         "spool_bytes": await asyncio.to_thread(size_of, thread.spool.path),
         **asdict(totals),

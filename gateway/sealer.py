@@ -127,6 +127,11 @@ class Sealer:
         self.turned_at_s = time.monotonic()
         """When it last showed a sign of life, on the monotonic clock."""
 
+    @property
+    def error(self) -> str:
+        """Why the last seal failed; empty where it did not."""
+        return str(self._error)
+
     def started(self, devices: Iterable[str]) -> None:
         """Say which devices were not read since the last seal of the agent before; the first seal records it.
 
@@ -213,6 +218,7 @@ class Sealer:
             self.pending_readings -= _count(samples)
             self._uplink.marked(settled)
             self._backoff.succeeded()
+            self._error = ""
         if samples or losses:
             self._on_sealed()
         return True

@@ -22,6 +22,7 @@ LABELS = {
     "spool": Text(de="Zwischenspeicher", en="Spool"),
     "window": Text(de="Unterwegs", en="In flight"),
     "sealed": Text(de="Versiegelt", en="Sealed"),
+    "unsealed": Text(de="NICHT VERSIEGELT", en="NOT SEALED"),
     "refused": Text(de="NICHT GELADEN", en="NOT RELOADED"),
     "lost": Text(de="VERLOREN", en="LOST"),
     "rejected": Text(de="Abgelehnt", en="Rejected"),
@@ -53,6 +54,11 @@ DOUBT = Text(
 SPOOL = Text(
     de="{waiting_batches} Pakete warten auf Bestätigung, das älteste seit {age}; {size}",
     en="{waiting_batches} batches wait to be confirmed, the oldest for {age}; {size}",
+)
+SPOOL_ILL = Text(de="NICHT LESBAR: {spool_error}", en="CANNOT BE READ: {spool_error}")
+UNSEALED = Text(
+    de="{pending_readings} Messwerte warten im Arbeitsspeicher: {seal_error}",
+    en="{pending_readings} readings wait in memory: {seal_error}",
 )
 SPOOL_EMPTY = Text(de="alles bestätigt; {size}", en="all confirmed; {size}")
 WINDOW = Text(
@@ -122,11 +128,12 @@ def head(answer: Answer) -> list[str]:
             *(("config", answer["config"]), ("time", _time(answer["time"]))),
             ("connection", connected.say(broker=answer["broker"])),
         ]
-        spool = SPOOL if answer["waiting_batches"] else SPOOL_EMPTY
-        values = {**answer, "age": age(answer["waiting_s"]), "size": size(answer["spool_bytes"])}
-        rows += [("spool", spool.say(**values)), ("window", WINDOW.say(**answer))]
-    rows.append(("sealed", SEALED.say(**answer)))
-    if answer["rejected_readings"]:
+        rows += [("spool", _spool(answer)), ("window", WINDOW.say(**answer))]
+    if answer.get("seal_error"):
+        rows.append(("unsealed", UNSEALED.say(**answer)))
+    if not answer.get("spool_error"):
+        rows.append(("sealed", SEALED.say(**answer)))
+    if answer.get("rejected_readings"):
         rows.append(("rejected", REJECTED.say(**answer)))
     if answer.get("dropped_readings"):
         rows.append(("lost", LOST.say(**answer)))
@@ -195,6 +202,13 @@ def _state(answer: Answer) -> str:
         return f"{answer['gateway']}, {state}"
     since = SINCE.say(age=age((answer["now_ms"] - answer["since_ms"]) / 1000), version=answer["version"])
     return f"{answer['gateway']}, {state} {since}"
+
+
+def _spool(answer: Answer) -> str:
+    if answer.get("spool_error"):
+        return SPOOL_ILL.say(**answer)
+    said = SPOOL if answer["waiting_batches"] else SPOOL_EMPTY
+    return said.say(**{**answer, "age": age(answer["waiting_s"]), "size": size(answer["spool_bytes"])})
 
 
 def _time(state: Answer) -> str:

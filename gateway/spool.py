@@ -14,6 +14,7 @@ import secrets
 import sqlite3
 import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -34,7 +35,7 @@ from wire.gaps import Gap
 from wire.ids import is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gateway.stamps import Past, Timing
@@ -71,6 +72,11 @@ REOPEN_AFTER = 3
 RESCUE_AFTER = 6
 """... and those of reading after which the file is taken for damaged: a bad sector does not heal."""
 _UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
+_UNWRITABLE = {
+    *(sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE),
+    *(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP),
+}
+"""What SQLite says of a full disk too, where it does not call it full."""
 
 
 @dataclass
@@ -323,7 +329,7 @@ class Spool:
 
     def _tried(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            with translated(self.path):
+            with translated(self.path), self._full_said():
                 result = operation(self._db)
         except ShortError:
             raise
@@ -341,6 +347,17 @@ class Spool:
             raise
         self._failures = 0
         return result
+
+    @contextmanager
+    def _full_said(self) -> Iterator[None]:
+        """Call a disk full on which nothing is free and something could not be written: then the ballast goes."""
+        try:
+            yield
+        except (sqlite3.OperationalError, DiskError) as error:
+            code = getattr(error, "sqlite_errorcode", None) or _code(error)
+            if code in _UNWRITABLE and self._room.free_bytes() <= 0:
+                raise FullError(f"{self.path}: no room on the disk ({error})") from error
+            raise
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -609,7 +626,7 @@ def _write_alive(db: sqlite3.Connection, alive: _Alive) -> None:
         db.executemany("INSERT INTO total VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", rows)
 
 
-def _code(error: MessnetzError) -> int | None:
+def _code(error: BaseException) -> int | None:
     return getattr(error.__cause__, "sqlite_errorcode", None)
 
 

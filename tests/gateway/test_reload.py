@@ -328,3 +328,24 @@ def test_resend_puts_back_what_was_confirmed(desk: Desk) -> None:
             assert (await desk.ask())["confirmed_batches"] == 0
 
     asyncio.run(asyncio.wait_for(play(), 30))
+
+
+def test_an_agent_whose_spool_is_ill_still_says_how_it_is(desk: Desk) -> None:
+    """A directory lies where the spool should be: its error is a member; once it is gone, so is the error."""
+    (desk.directory / "spool.sqlite").mkdir()
+
+    async def play() -> None:
+        async with desk.running():
+            await desk.agent._sealer.seal()
+            ill = await desk.ask()
+            (desk.directory / "spool.sqlite").rmdir()
+            assert await desk.agent._sealer.seal()
+            well = await desk.ask()
+        assert "spool.sqlite" in str(ill["spool_error"])
+        assert "spool.sqlite" in str(ill["seal_error"])
+        assert isinstance(ill["buses"], list)
+        assert [bus["id"] for bus in ill["buses"]] == ["hall", "cellar"]
+        assert (well["spool_error"], well["seal_error"]) == ("", "")
+        assert "sealed_readings" in well
+
+    asyncio.run(asyncio.wait_for(play(), 30))

@@ -117,6 +117,25 @@ def test_a_refused_reload_comes_second_and_losses_are_loud() -> None:
     ]
 
 
+def test_a_disk_that_takes_nothing_is_said_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sealed, and why: in both languages, between what is in flight and what is sealed."""
+    full = {**ANSWER, "seal_error": "/var/lib: 0.0 MiB free, 0.7 MiB must stay free: nothing is sealed"}
+    because = "/var/lib: 0.0 MiB free, 0.7 MiB must stay free: nothing is sealed"
+    assert show.head(full)[6] == f"NOT SEALED        5 readings wait in memory: {because}"
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    assert show.head(full)[6] == f"NICHT VERSIEGELT  5 Messwerte warten im Arbeitsspeicher: {because}"
+    assert len(show.head({**full, "seal_error": ""})) == 7
+
+
+def test_a_spool_that_cannot_be_read_is_a_row_and_hides_nothing() -> None:
+    """The agent lives: its buses and devices are shown as ever."""
+    counts = ("waiting_", "spool_bytes", "sealed_", "confirmed_", "rejected_")
+    answer = {name: value for name, value in ANSWER.items() if not name.startswith(counts)}
+    shown = show.status({**answer, "spool_error": "/var/lib/spool.sqlite: disk I/O error"})
+    assert shown[4] == "Spool             CANNOT BE READ: /var/lib/spool.sqlite: disk I/O error"
+    assert shown[5:] == [line for line in TABLE.splitlines()[5:] if not line.startswith("Sealed")]
+
+
 @pytest.mark.parametrize(
     ("time", "line"),
     [

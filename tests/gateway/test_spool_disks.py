@@ -16,6 +16,8 @@ import pytest
 from lacking import lacking
 
 from base.errors import TransientError
+from base.sqlite import FullError
+from gateway import spool_schema
 from gateway.spool import Limits, Settled, Spool
 from gateway.spool_schema import PAGE_BYTES
 from wire.readings import Reading, Sample
@@ -125,6 +127,34 @@ def test_a_start_on_a_full_disk_finds_what_was_sealed(disk: Path) -> None:
     assert spool.seal([_samples(2)], Settled(), NOW_MS) == [2]
     assert [batch.number for batch in spool.next_to_send(10)] == [1, 2]
     spool.close()
+
+
+_WITHOUT_LOCKING = tuple(each for each in spool_schema._SETTINGS if not each.startswith("locking_mode"))
+
+
+@pytest.mark.parametrize("settings", [spool_schema._SETTINGS, _WITHOUT_LOCKING], ids=["as it is", "with a -shm"])
+def test_a_start_on_a_disk_without_a_byte_gives_the_ballast_up(
+    settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system whose files need no room to be opened, and one where opening asks for a page first."""
+    with _mounted("tmpfs", tmp_path) as disk:
+        spool = _open(disk)
+        spool.seal([_samples(1)], Settled(), NOW_MS)
+        spool.seal([], Settled(frozenset({1})), NOW_MS)
+        ballast = disk / "spool.sqlite.ballast"
+        assert ballast.exists()
+        spool.close()
+        hog = _fill(disk)
+        assert os.statvfs(disk).f_bavail == 0
+        monkeypatch.setattr(spool_schema, "_SETTINGS", settings)
+        spool = _open(disk)
+        with pytest.raises(FullError):
+            spool.seal([_samples(2)], Settled(), NOW_MS)
+        assert not ballast.exists()
+        assert spool.totals().sealed_batches == 1
+        hog.unlink()
+        assert spool.seal([_samples(2)], Settled(), NOW_MS) == [2]
+        spool.close()
 
 
 def test_a_full_disk_makes_room_of_confirmed_batches(disk: Path) -> None:
