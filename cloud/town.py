@@ -185,6 +185,18 @@ def _entry(
     )
 
 
+def check_output(output: Path, *, is_first: bool) -> None:
+    """Check that nobody begins a second history by a slip of the pen, or because the file was deleted.
+
+    Raises: ConfigError where no registry stands and none is to be the first, and where one stands and it is.
+    """
+    if is_first and output.exists():
+        raise ConfigError(Position(output), "a registry", "none yet for --first; leave that out to carry this one on")
+    if not is_first and not output.exists():
+        expected = "the one to carry on, from your backup if it was lost; --first if there never was one"
+        raise ConfigError(Position(output), "no registry", expected)
+
+
 def write_registry(
     directory: Path, output: Path, *, force: bool = False, backdate: bool = False, today: Day | None = None
 ) -> Built:
