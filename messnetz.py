@@ -192,9 +192,8 @@ def registry(directory: Path, output: Path, *, first: bool, force: bool, backdat
     """Build the collectors' registry from a town, or carry it on.
 
     What it said of days that have passed, it goes on to say: keep the file, it is the history, and where it is missing
-    only `--first` begins a new one. A device that
-    moves needs `since: YYYY-MM-DD`, the day of the change, tomorrow or later; a new one counts from today unless
-    that is set.
+    only `--first` begins a new one. A device that moves needs `since: YYYY-MM-DD`, the day of the change, tomorrow or
+    later; a new one counts from today unless that is set.
 
     Example: messnetz town registry /srv/town --output /etc/messnetz/registry.yaml
     """
