@@ -185,19 +185,21 @@ def check(directory: Path) -> None:
 @town.command()
 @_directory
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option("--first", is_flag=True, help="Begin the history; there must be no registry yet.")
 @click.option("--force", is_flag=True, help="Also where more than 5 % of the devices are gone.")
 @click.option("--backdate", is_flag=True, help="Also where a device that is known changes today or earlier.")
-def registry(directory: Path, output: Path, *, force: bool, backdate: bool) -> None:
+def registry(directory: Path, output: Path, *, first: bool, force: bool, backdate: bool) -> None:
     """Build the collectors' registry from a town, or carry it on.
 
-    What it said of days that have passed, it goes on to say: keep the file, it is the history. A device that
-    moves needs `since: YYYY-MM-DD`, the day of the change, tomorrow or later; a new one counts from today unless
-    that is set.
+    What it said of days that have passed, it goes on to say: keep the file, it is the history, and where it is missing
+    only `--first` begins a new one. A device that moves needs `since: YYYY-MM-DD`, the day of the change, tomorrow or
+    later; a new one counts from today unless that is set.
 
     Example: messnetz town registry /srv/town --output /etc/messnetz/registry.yaml
     """
     from cloud import town as towns  # noqa: PLC0415 - loaded when asked for
 
+    towns.check_output(output, is_first=first)
     amended = towns.write_registry(directory, output, force=force, backdate=backdate).amended
     for amendment in amended[:MOST_SAID]:
         click.echo(amendment.say())

@@ -158,7 +158,7 @@ def write_town(directory: Path, broker: int, store: dict[str, object]) -> rig.To
         ]
         content = {"gateway": f"gw{index}", "site": "school", "mqtt": {"host": rig.LOOPBACK}, "buses": buses}
         (directory / "gateways" / f"gw{index}.yaml").write_bytes(msgspec.json.encode(content))
-    rig.run("town", "registry", str(directory), "--output", str(directory / "registry.yaml"))
+    rig.run("town", "registry", str(directory), "--output", str(directory / "registry.yaml"), "--first")
     return town
 
 

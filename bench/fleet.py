@@ -73,7 +73,7 @@ def reconnect(directory: Path, scale: Scale) -> Outcome:
         Influx1(directory / "influxdb") as influx,
     ):
         files.write({}, {"host": rig.LOOPBACK, "port": broker.port}, {"influx1": {"url": influx.url}})
-        rig.run("town", "registry", str(files.directory), "--output", str(files.registry))
+        rig.run("town", "registry", str(files.directory), "--output", str(files.registry), "--first")
         command = [*rig.MESSNETZ, "cloud", "run", str(files.collector)]
         with rig.Measured(command, directory / "collector.log", core=0) as collector:
             rig.wait_for(lambda: "the subscription delivers" in collector.log.read_text(), collector, "a subscription")

@@ -47,11 +47,12 @@ def steps(directory: Path, devices: int) -> dict[str, float]:
     """Measure each step at one size; returns seconds a device."""
     write_town(directory, devices)
     file = directory / "registry.yaml"
+    build = ("town", "registry", str(directory), "--output", str(file))
     loaded: list[registry.Registry] = []
     made: dict[str, Callable[[], object]] = {
         "town check": lambda: rig.run("town", "check", str(directory)),
-        "town registry, the first": lambda: rig.run("town", "registry", str(directory), "--output", str(file)),
-        "town registry, carried on": lambda: rig.run("town", "registry", str(directory), "--output", str(file)),
+        "town registry, the first": lambda: rig.run(*build, "--first"),
+        "town registry, carried on": lambda: rig.run(*build),
         "registry loaded by a collector": lambda: loaded.append(registry.load(file)),
         "a sample of each device routed, the first": lambda: route_all(loaded[0], devices),
         "a sample of each device routed, again": lambda: route_all(loaded[0], devices),

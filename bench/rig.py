@@ -76,7 +76,7 @@ class Town:
         mqtt = {"host": LOOPBACK, "port": collector_port}
         _dump(self.collector, {"collector": "bench-collector", "mqtt": mqtt, "store": dict(store)})
         if buses:
-            run("town", "registry", str(self.directory), "--output", str(self.directory / "registry.yaml"))
+            run("town", "registry", str(self.directory), "--output", str(self.directory / "registry.yaml"), "--first")
         return self
 
     def _bus(self, index: int, port: int, buses: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from base.errors import ConfigError
 from base.messages import Text
-from cloud.history import MOST_LOST_PERCENT, by_device
+from cloud.history import MOST_LOST_PERCENT, When, by_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +32,8 @@ ALTERED = Text(
     "lies under {new} as well, and a sum over both counts it twice: then delete from the database what lies under "
     "{old} since {since}",
 )
+
+IF_MEANT = "if that is meant, start the collector anew, with --force where it is to take such a one while it runs"
 
 Place: TypeAlias = tuple[str, str, str, str]
 """Gateway, profile, site, sector."""
@@ -96,17 +98,17 @@ def check_successor(before: RegistryFile, after: RegistryFile, today: Day, at: P
     had = {device for device, history in by_device(before.entries).items() if place_on(history, today)}
     gone = had - {device for device, history in by_device(after.entries).items() if history[-1].until is None}
     if len(gone) * 100 > len(had) * MOST_LOST_PERCENT:
-        expected = f"at most {MOST_LOST_PERCENT} % to be gone; restart the collector if that is meant"
+        expected = f"at most {MOST_LOST_PERCENT} % to be gone; {IF_MEANT}"
         raise ConfigError(at, f"{len(gone)} of {len(had)} devices gone", expected)
 
 
 def check_unaltered(before: RegistryFile, after: RegistryFile, today: Day, at: Position) -> None:
-    """Check that a registry says of the days before `today` what the one in force says.
+    """Check that a registry says of today and the days before it what the one in force says.
 
     Raises: ConfigError where readings that are stored would find another place now.
     """
-    changes = amendments(before.entries, after.entries, today)
+    changes = amendments(before.entries, after.entries, When(today).tomorrow)
     change = next((change for change in changes if change.is_altered), None)
     if change is not None:
         found = f"another history than the one in force: {change.device} since {change.since}"
-        raise ConfigError(at, found, "the registry to carry on what it said; restart the collector if that is meant")
+        raise ConfigError(at, found, f"the registry to carry on what it said; {IF_MEANT}")

@@ -7,7 +7,9 @@ diff shows a device a line.
 from __future__ import annotations
 
 import os
+import stat
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -21,7 +23,6 @@ from wire.town import Sector, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 BEGINNING = "1970-01-01"
 MAX_BYTES = 64 << 20
@@ -139,15 +140,30 @@ def _lines(lines: Iterable[bytes]) -> bytes:
 def write(file: RegistryFile, path: Path) -> None:
     """Write a registry to disk; the file is replaced as a whole or not at all, and a power cut brings no old one back.
 
+    A link stays one, and what it leads to is replaced; mode and, where root writes, owner stay as they were.
+
     Raises: TransientError where it cannot be written.
     """
-    draft = path.with_name(path.name + ".new")
+    place = Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for links in a circle
+    draft = place.with_name(place.name + ".new")
     try:
         with draft.open("wb") as handle:
+            _keep_access(place, handle.fileno())
             handle.write(encode(file))
             handle.flush()
             os.fsync(handle.fileno())
-        draft.replace(path)
-        sync(path.parent)
+        draft.replace(place)
+        sync(place.parent)
     except OSError as error:
         raise TransientError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _keep_access(place: Path, draft: int) -> None:
+    """Give a draft the mode and the owner of the file that it is to replace, if there is one."""
+    try:
+        before = place.stat()
+    except FileNotFoundError:
+        return
+    if os.geteuid() == 0:
+        os.fchown(draft, before.st_uid, before.st_gid)
+    os.fchmod(draft, stat.S_IMODE(before.st_mode))

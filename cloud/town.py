@@ -79,6 +79,7 @@ def check(directory: Path) -> Town:
     """
     town = _town(directory / "town.yaml")
     sites = _sites(directory / "sites.yaml")
+    _check_suffixes(directory)
     files = sorted((directory / "gateways").glob("*.yaml"))
     if not files:
         raise ConfigError(Position(directory / "gateways"), "no gateway", "at least one file <id>.yaml")
@@ -90,6 +91,16 @@ def check(directory: Path) -> Town:
         hosts.check(directory / HOSTS, {file.stem for file in files})
     placed.sort(key=lambda each: each.entry.device == each.entry.gateway)  # the gateways themselves come last
     return Town(town, sites, files, placed)
+
+
+def _check_suffixes(directory: Path) -> None:
+    """Find the files that nobody would read, for their names alone."""
+    for file in sorted((directory / "gateways").glob("*")):
+        if file.suffix != ".yaml" and file.suffix.lower() in {".yml", ".yaml"}:
+            raise ConfigError(Position(file), f"the suffix {file.suffix}", f"{file.stem}.yaml; no other is read")
+    other = directory / "hosts.yaml"
+    if other.exists():
+        raise ConfigError(Position(other), "the suffix .yaml", f"{HOSTS}, as Ansible's inventory is named here")
 
 
 def _town(file: Path) -> TownFile:
@@ -183,6 +194,18 @@ def _entry(
         interval_s=expected_interval_s(device, profile),
         privacy=device.privacy,
     )
+
+
+def check_output(output: Path, *, is_first: bool) -> None:
+    """Check that nobody begins a second history by a slip of the pen, or because the file was deleted.
+
+    Raises: ConfigError where no registry stands and none is to be the first, and where one stands and it is.
+    """
+    if is_first and output.exists():
+        raise ConfigError(Position(output), "a registry", "none yet for --first; leave that out to carry this one on")
+    if not is_first and not output.exists():
+        expected = "the one to carry on, from your backup if it was lost; --first if there never was one"
+        raise ConfigError(Position(output), "no registry", expected)
 
 
 def write_registry(

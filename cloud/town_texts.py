@@ -122,9 +122,9 @@ In diesem Verzeichnis:
         messnetz town check .
         messnetz gateway check gateways/{gateway}.yaml
 
-3. Das Register bauen, nach jeder Änderung wieder, und danach die Sammler neu starten:
+3. Das erste Register bauen:
 
-        messnetz town registry . --output registry.yaml
+        messnetz town registry . --output registry.yaml --first
         messnetz cloud check --offline collector.yaml
 
 4. Den Sammler starten, und auf dem Gateway den Agenten:
@@ -136,6 +136,11 @@ In diesem Verzeichnis:
 
         messnetz cloud export collector.yaml --latest
         messnetz cloud adopt collector.yaml --dry-run
+
+Nach jeder Änderung: prüfen, das Register weiterführen, und den Sammlern SIGHUP senden (`systemctl reload`). Nicht neu
+starten: nur beim Neuladen prüft ein Sammler, dass das Register die Geschichte nicht ändert.
+
+        messnetz town registry . --output registry.yaml
 """,
     en="""\
 # {name}
@@ -163,9 +168,9 @@ In this directory:
         messnetz town check .
         messnetz gateway check gateways/{gateway}.yaml
 
-3. Build the registry, again after every change, and then restart the collectors:
+3. Build the first registry:
 
-        messnetz town registry . --output registry.yaml
+        messnetz town registry . --output registry.yaml --first
         messnetz cloud check --offline collector.yaml
 
 4. Start the collector, and on the gateway the agent:
@@ -177,6 +182,11 @@ In this directory:
 
         messnetz cloud export collector.yaml --latest
         messnetz cloud adopt collector.yaml --dry-run
+
+After every change: check, carry the registry on, and send SIGHUP to the collectors (`systemctl reload`). Do not restart
+them: only when it reloads does a collector check that the registry leaves the history as it was.
+
+        messnetz town registry . --output registry.yaml
 """,
 )
 MADE = Text(de="{file} angelegt", en="made {file}")

@@ -132,7 +132,7 @@ class Demo:
     async def _check(self, files: TownFiles) -> None:
         for command in (
             ("town", "check", str(files.directory)),
-            ("town", "registry", str(files.directory), "--output", str(files.registry)),
+            ("town", "registry", str(files.directory), "--output", str(files.registry), "--first"),
             *(("gateway", "check", str(files.gateway_file(gateway.id))) for gateway in self.town.gateways),
             ("cloud", "check", str(files.collector)),
         ):

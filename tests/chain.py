@@ -88,7 +88,7 @@ class Chain:
             where = stack.enter_context(Field(self.journal)).where
             self.files.write(where, {"host": field.LOOPBACK, "port": self._mqtt_port}, self._store)
             self._adjust_gateway()
-            self.run("town", "registry", str(self.files.directory), "--output", str(self.files.registry))
+            self.run("town", "registry", str(self.files.directory), "--output", str(self.files.registry), "--first")
             stack.enter_context(self.collector)
             stack.enter_context(self.agent)
             self._stack = stack.pop_all()

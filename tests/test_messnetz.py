@@ -322,13 +322,29 @@ def test_the_registry_is_written(tmp_path: Path) -> None:
     """With every device of the town."""
     town = towns.make(tmp_path / "town")
     output = tmp_path / "registry.yaml"
-    assert run("town", "registry", str(town), "--output", str(output)) == 0
+    assert run("town", "registry", str(town), "--output", str(output), "--first") == 0
     assert all(device in output.read_text() for device in ("school-main", "school-gym", "plant-pump"))
+
+
+def test_a_second_history_is_not_begun_by_a_slip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong name or a deleted file is said, with the option for who means it; that one overwrites nothing."""
+    town, output = towns.make(tmp_path / "town"), tmp_path / "registry.yaml"
+    command = ("town", "registry", str(town), "--output", str(output))
+    assert run(*command) == 2
+    assert "found no registry" in (said := capsys.readouterr().err)
+    assert "--first" in said
+    assert not output.exists()
+    assert run(*command, "--first") == 0
+    written = output.read_text()
+    assert run(*command, "--first") == 2
+    assert "found a registry" in capsys.readouterr().err
+    assert output.read_text() == written
+    assert run(*command) == 0
 
 
 def test_no_registry_is_written_for_a_broken_town(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Collectors keep the last one that was right."""
     town = towns.make(tmp_path / "town", sites="school: {}\n")
-    assert run("town", "registry", str(town), "--output", str(tmp_path / "registry.yaml")) == 2
+    assert run("town", "registry", str(town), "--output", str(tmp_path / "registry.yaml"), "--first") == 2
     assert "sites.yaml:1:9: found no key 'name'" in capsys.readouterr().err
     assert not (tmp_path / "registry.yaml").exists()

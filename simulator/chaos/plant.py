@@ -81,7 +81,10 @@ class Plant:
             for collector in self.collectors:
                 await self._link(stack, f"{collector}-broker", port)
             self._write()
-            await run(("town", "registry", str(self.directory), "--output", str(self.files.registry)), CHECK_TIMEOUT_S)
+            await run(
+                ("town", "registry", str(self.directory), "--output", str(self.files.registry), "--first"),
+                CHECK_TIMEOUT_S,
+            )
             for collector in self.collectors:
                 await self._process(stack, collector, "cloud", "collect", self.collector_file(collector))
             for gateway in self.size.town.gateways:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import messnetz
-from base.errors import ConfigError
+from base.errors import ConfigError, Position
 from cloud import registry, town
+from cloud.amended import check_unaltered
 
 import towns
 
@@ -261,6 +262,21 @@ def test_what_is_gone_today_is_stored_as_it_was_until_tomorrow(desk: Desk) -> No
     desk.edit("    devices:\n", "    devices:\n" + line)
     (back,) = desk.build(FRIDAY)["school-gym"]
     assert back.until is None
+
+
+def test_collectors_take_a_device_that_ends_or_begins_today_and_no_move_of_today(desk: Desk) -> None:
+    """Of what is stored today, only the move lets a gateway that sends again put a reading under two places."""
+    at = Position(desk.output)
+    in_force = registry.load(desk.output).file
+    line = next(line for line in towns.GATEWAY.splitlines(keepends=True) if "school-gym" in line)
+    desk.edit(line, line.replace("school-gym", "school-hall"))
+    desk.build(FRIDAY, force=True)
+    carried_on = registry.load(desk.output).file
+    check_unaltered(in_force, carried_on, FRIDAY, at)
+    desk.edit(PUMP, f"{MOVED}, since: {FRIDAY}", "gateways/plant-gw.yaml")
+    desk.build(FRIDAY, backdate=True)
+    with pytest.raises(ConfigError, match=f"plant-pump since {FRIDAY}"):
+        check_unaltered(carried_on, registry.load(desk.output).file, FRIDAY, at)
 
 
 def test_a_day_of_before_it_went_does_not_stop_a_device_that_is_back(desk: Desk) -> None:

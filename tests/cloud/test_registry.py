@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -151,3 +152,27 @@ def test_tags_are_of_the_entry_and_not_of_the_site_as_it_is_now() -> None:
     (placement,) = [registry.Registry(_file(_entry("a", sector="heat"))).find("a", 0)]
     assert placement is not None
     assert placement.series[placement.slots["active_power", ""].channel].tag("sector") == "heat"
+
+
+def test_a_link_stays_a_link_and_the_file_keeps_its_mode(tmp_path: Path) -> None:
+    """Where the registry lies on another disk, and who may read it, is the administrator's word."""
+    place, link = tmp_path / "disk" / "town.yaml", tmp_path / "registry.yaml"
+    place.parent.mkdir()
+    registry_file.write(_file(_entry("a")), place)
+    place.chmod(0o640)
+    link.symlink_to(place)
+    registry_file.write(_file(_entry("a"), _entry("b")), link)
+    assert link.is_symlink()
+    assert place.stat().st_mode & 0o7777 == 0o640
+    assert len(registry_file.load(place).entries) == 2
+    assert [file.name for file in tmp_path.rglob("*.new")] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_the_file_keeps_its_owner_where_root_writes(tmp_path: Path) -> None:
+    """The collector's user reads it still."""
+    file = tmp_path / "registry.yaml"
+    registry_file.write(_file(_entry("a")), file)
+    os.chown(file, 1234, 1235)
+    registry_file.write(_file(_entry("b")), file)
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 1235)

@@ -12,7 +12,7 @@ from cloud.amended import check_successor, check_unaltered
 from cloud.registry_file import RegistryEntry, RegistryFile
 from wire.town import Site
 
-MONDAY, TUESDAY, FRIDAY = "2026-11-02", "2026-11-03", "2026-11-06"
+MONDAY, TUESDAY, WEDNESDAY, FRIDAY = "2026-11-02", "2026-11-03", "2026-11-04", "2026-11-06"
 AT = Position(Path("registry.yaml"))
 
 
@@ -30,8 +30,8 @@ IN_FORCE = _file(_entry("a"), _entry("a", MONDAY, gateway="other"), _entry("b"),
 SOUND = {
     "the same": IN_FORCE.entries,
     "a device more": [*IN_FORCE.entries, _entry("d", TUESDAY)],
-    "one that has ended": [*IN_FORCE.entries[:2], _entry("b", until=TUESDAY), IN_FORCE.entries[3]],
-    "one that has moved": [*IN_FORCE.entries, _entry("b", TUESDAY, gateway="other")],
+    "one that ends with today": [*IN_FORCE.entries[:2], _entry("b", until=WEDNESDAY), IN_FORCE.entries[3]],
+    "one that moves tomorrow": [*IN_FORCE.entries, _entry("b", WEDNESDAY, gateway="other")],
     "one that was yet to begin and is gone": IN_FORCE.entries[:3],
 }
 ALTERED = {
@@ -40,12 +40,14 @@ ALTERED = {
     "a former entry gone": IN_FORCE.entries[1:],
     "one put between": [_entry("a"), _entry("a", "2026-10-01", gateway="third"), *IN_FORCE.entries[1:]],
     "a device gone": IN_FORCE.entries[:2],
+    "one that has moved today": [*IN_FORCE.entries, _entry("b", TUESDAY, gateway="other")],
+    "one that ended before today": [*IN_FORCE.entries[:2], _entry("b", until=TUESDAY), IN_FORCE.entries[3]],
 }
 
 
 @pytest.mark.parametrize("entries", SOUND.values(), ids=SOUND)
 def test_a_registry_that_carries_on_may_follow(entries: list[RegistryEntry]) -> None:
-    """What it said of days that have passed, it says."""
+    """What it said of today and the days that have passed, it says; a new device may begin on any day."""
     check_unaltered(IN_FORCE, _file(*entries), TUESDAY, AT)
 
 
@@ -60,7 +62,7 @@ def test_a_registry_that_alters_history_may_not(entries: list[RegistryEntry]) ->
 def test_a_registry_that_has_lost_many_devices_may_not_follow(lost: int) -> None:
     """One of twenty may be; two are a file that was cut."""
     before = _file(*(_entry(f"d-{number}") for number in range(20)))
-    after = _file(*(_entry(f"d-{n}", until=TUESDAY) if n < lost else _entry(f"d-{n}") for n in range(20)))
+    after = _file(*(_entry(f"d-{n}", until=WEDNESDAY) if n < lost else _entry(f"d-{n}") for n in range(20)))
     at = Position(Path("registry.yaml"))
     if lost == 1:
         check_successor(before, after, TUESDAY, at)

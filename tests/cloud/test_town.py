@@ -125,3 +125,22 @@ def test_the_registry_expects_a_device_as_rarely_as_its_dead_band_lets_it_be(
         if placed.entry.device == "plant-pump"
     ]
     assert pump.entry.interval_s == interval_s
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gateways/annex-gw.yml", "annex-gw.yaml"),
+        ("gateways/annex-gw.YAML", "annex-gw.yaml"),
+        ("hosts.yaml", "hosts.yml"),
+    ],
+)
+def test_a_file_that_nobody_would_read_is_an_error(name: str, expected: str, tmp_path: Path) -> None:
+    """It names the file and the right suffix."""
+    directory = towns.make(tmp_path / "town")
+    (directory / name).write_text("{}")
+    with pytest.raises(ConfigError) as caught:
+        town.check(directory)
+    assert caught.value.at.file == directory / name
+    assert "the suffix ." in caught.value.found
+    assert caught.value.expected.startswith(expected)

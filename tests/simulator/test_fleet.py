@@ -137,7 +137,9 @@ class Cloud:
     def __init__(self, directory: Path, town: TownSpec, port: int) -> None:
         self.files = TownFiles(directory / "town", town)
         self.files.write({}, {"host": LOOPBACK, "port": port}, {"embedded": {"path": "store.sqlite"}})
-        asyncio.run(run(("town", "registry", str(self.files.directory), "--output", str(self.files.registry)), 60))
+        asyncio.run(
+            run(("town", "registry", str(self.files.directory), "--output", str(self.files.registry), "--first"), 60)
+        )
         self.collector = Messnetz(directory / "collector", "cloud", self.files.collector)
 
 
