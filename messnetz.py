@@ -6,18 +6,21 @@ reaches `main` leaves as one sentence with an exit code: 2 where the input is wr
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
-from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+try:
+    import os
+    import sys
+    import traceback
+    from dataclasses import dataclass
+    from importlib import import_module
+    from pathlib import Path
+    from typing import TYPE_CHECKING, NoReturn, cast
 
-import click
+    import click
 
-from base.errors import ConfigError, MessnetzError, exit_for
-from base.version import VERSION
+    from base.errors import ConfigError, MessnetzError, exit_for
+    from base.version import VERSION
+except KeyboardInterrupt:  # loading takes a tenth of a second, in which somebody may think better of it
+    raise SystemExit(130) from None
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,7 +241,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    sys.exit(run())
+    try:
+        code = run()
+    except KeyboardInterrupt:  # amid the words about an error
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

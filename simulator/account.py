@@ -80,6 +80,11 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     pending_readings: int = 0
     rejected_readings: int = 0
 
+    @property
+    def waiting_readings(self) -> int:
+        """Sealed, and neither confirmed nor rejected."""
+        return self.sealed_readings - self.confirmed_readings - self.rejected_readings if self.waiting_batches else 0
+
     @classmethod
     def total(cls, statuses: Collection[Self]) -> Self:
         """Add up what several gateways say; `running` and `connected` where all of them are."""
@@ -130,6 +135,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Stored where nobody looks for them: the registry did not know them."""
     own: int = 0
     """Stored, and told by the gateways of themselves or of whether a device answers."""
+    waiting: int = 0
+    """Sealed, and neither confirmed nor rejected when the gateways ended."""
 
     def __add__(self, other: Account) -> Account:
         numbers = {name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
@@ -139,6 +146,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     def is_whole(self) -> bool:
         """Whether the promise is held: each reading stored once and as it was, or declared missing."""
         return not (self.unaccounted or self.duplicates or self.wrong or self.wrong_time)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether all that the account lacks may still wait on the gateways: they ended before the confirms."""
+        is_harmed = self.duplicates or self.wrong or self.wrong_time or self.unregistered or self.declared
+        is_kept = self.unaccounted <= self.waiting and self.made <= self.sealed
+        return bool(self.waiting and is_kept and not is_harmed and self.stored + self.own >= self.confirmed)
 
     @property
     def is_clean(self) -> bool:

@@ -221,6 +221,7 @@ class Ledger:
             displaced=sum(match.displaced for match in matches),
             unregistered=self._unregistered,
             own=self._own,
+            waiting=status.waiting_readings,
         )
 
     def fates(self, declared: Iterable[Gap] = ()) -> Iterator[Fate]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from simulator.progress import Counts, Progress
 
 EVERY_S = 3.0
-RARE = frozenset({"declared", "unaccounted", "stored_and_declared", "displaced", "own"})
+RARE = frozenset({"declared", "unaccounted", "stored_and_declared", "displaced", "own", "waiting"})
 """Lines of the account that are shown where they are not 0."""
 
 
@@ -37,8 +37,10 @@ class PlainView:
 
 def counts_line(elapsed_s: float, counts: Counts) -> str:
     """One line with the numbers of readings at each stage."""
-    stages = "   ".join(f"{name} {number:>6}" for name, number in counts._asdict().items())
-    return f"{elapsed_s:>5.0f} s   {stages}"
+    numbers = counts._asdict()
+    own = numbers.pop("own")
+    stages = "   ".join(f"{name} {number:>6}" for name, number in numbers.items())
+    return f"{elapsed_s:>5.0f} s   {stages}   of those {own:>6} the gateway's own"
 
 
 def account_lines(account: Account, store: str) -> list[str]:
@@ -58,8 +60,18 @@ def account_lines(account: Account, store: str) -> list[str]:
         "displaced": "in the store over 1 s off, and flagged so",
         "unregistered": "in the store where nobody looks for them",
         "own": "in the store, told by gateways of themselves",
+        "waiting": "on the gateway's disk, and not confirmed when it ended",
     }
     shown = {name: text for name, text in what.items() if name not in RARE or getattr(account, name)}
     lines = [f"{name.replace('_', ' '):<12}{getattr(account, name):>9}   {text}" for name, text in shown.items()]
-    verdict = "Every reading arrived once, and as it was." if account.is_clean else "The account does not add up."
-    return [*lines, verdict]
+    return [*lines, _verdict(account)]
+
+
+def _verdict(account: Account) -> str:
+    if account.is_clean:
+        return "Every reading arrived once, and as it was."
+    if not account.made and account.is_whole and not account.unregistered:
+        return "Ended before a meter was read: there is nothing to account for."
+    if account.is_early:
+        return f"Ended before all was confirmed: {account.waiting} readings wait on the gateway's disk, unconfirmed."
+    return "The account does not add up."

@@ -26,12 +26,15 @@ class Event(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Readings at each stage of the way."""
+    """Readings at each stage of the way. From `sealed` on with what the gateways tell of themselves."""
 
     made: int
+    """By the meters."""
     sealed: int
     confirmed: int
     stored: int
+    own: int
+    """Of those stored, what the gateways told of themselves."""
 
 
 @dataclass
@@ -44,6 +47,9 @@ class Progress:
     town: TownSpec = DEMO
     status: GatewayStatus = field(default_factory=GatewayStatus)
     stored: int = 0
+    """What the gateways tell of themselves included, as in what they seal."""
+    own: int = 0
+    """Of those stored."""
     latest: dict[tuple[str, str], Stored] = field(default_factory=dict)
     """The newest stored reading by device and quantity."""
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
@@ -56,7 +62,8 @@ class Progress:
 
     def counts(self) -> Counts:
         """The numbers as they are known now; those of the gateway and the store lag by a moment."""
-        return Counts(self.journal.readings, self.status.sealed_readings, self.status.confirmed_readings, self.stored)
+        sealed, confirmed = self.status.sealed_readings, self.status.confirmed_readings
+        return Counts(self.journal.readings, sealed, confirmed, self.stored, self.own)
 
     def happened(self, text: str) -> None:
         """Note an event."""

@@ -177,21 +177,22 @@ async def follow_stored(files: TownFiles, witness: Witness, progress: Progress, 
     """
     while True:
         began = time.monotonic()
-        progress.stored = await patiently(lambda: count(files, witness, log))
+        progress.stored, progress.own = await patiently(lambda: count(files, witness, log))
         took_s = time.monotonic() - began
         await asyncio.sleep(max(PAUSE_S, REST * took_s))
 
 
-async def count(files: TownFiles, witness: Witness, log: Path) -> int:
-    """Number of this run's readings in the store."""
-    number = 0
+async def count(files: TownFiles, witness: Witness, log: Path) -> tuple[int, int]:
+    """Numbers of this run's readings in the store: all, and those that the gateways told of themselves."""
+    number = own = 0
 
     def take(reading: Stored) -> None:
-        nonlocal number
-        number += witness.concerns(reading)
+        nonlocal number, own
+        number += 1
+        own += not witness.concerns(reading)
 
     await read_store(files, witness, take, log)
-    return number
+    return number, own
 
 
 async def _follow(command: Sequence[str], take: Callable[[bytes], None], log: Path) -> None:

@@ -342,6 +342,28 @@ def test_a_second_history_is_not_begun_by_a_slip(tmp_path: Path, capsys: pytest.
     assert run(*command) == 0
 
 
+@pytest.mark.parametrize("module", ["click", "base.errors", "simulator.cli", "simulator.demo", "click.testing"])
+def test_ctrl_c_while_modules_load_leaves_no_trace(module: str) -> None:
+    """Nothing is said, and 130 is the exit, whichever module is being loaded."""
+    program = f"""
+import sys
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+import messnetz
+if {module!r} == "click.testing":
+    messnetz.run = lambda: __import__("click.testing")
+sys.argv[1:] = ["demo", "--help"]
+messnetz.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr.strip()) == (130, "")
+
+
 def test_no_registry_is_written_for_a_broken_town(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Collectors keep the last one that was right."""
     town = towns.make(tmp_path / "town", sites="school: {}\n")

@@ -295,6 +295,14 @@ def test_what_is_not_registered_is_said(harness: Harness, caplog: pytest.LogCapt
     assert caplog.text.count("kept as unregistered: forgotten") == 1
 
 
+def test_invented_gateways_fill_no_log(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    """One line for what all of them send, and one for what none can read, not one for each of a thousand ids."""
+    for number in range(50):
+        harness.handle(_batch(1), gateway=f"invented-{number}")
+        harness.handle(b"rubbish", gateway=f"invented-{number}")
+    assert len([line for line in caplog.messages if "invented-" in line]) == 2
+
+
 def test_arrival_and_touched_hours_are_written_with_the_readings(harness: Harness) -> None:
     """In the same write: what is confirmed is known to have arrived, and what it touched is computed again."""
     harness.handle(_batch(1), _batch(2), _batch(3_600_000))

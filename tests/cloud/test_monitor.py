@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ import urllib3
 
 from base.errors import TransientError
 from cloud import metrics as metrics_module
+from cloud import monitor as monitor_module
 from cloud.metrics import Metrics
 from cloud.monitor import Monitor
 
@@ -19,6 +22,7 @@ from servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
 SAMPLE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\\\n]*",?)*\})? (NaN|[+-]?[0-9.e+-]+)')
 COMMENT = re.compile(r"# (HELP [a-z_]+ \S.*|TYPE [a-z_]+ (counter|gauge|histogram))")
@@ -88,6 +92,53 @@ def test_who_says_nothing_keeps_the_others_waiting_no_longer_than_its_time(watch
     host, _, port = watched.listen.partition(":")
     with socket.create_connection((host, int(port))):
         assert watched.get("/healthz")[0] == 200
+
+
+class Dripping:
+    """Clients that send their request a byte at a time, never an end of it, and for as long as they may."""
+
+    def __init__(self, listen: str, number: int) -> None:
+        host, _, port = listen.partition(":")
+        self.sockets = [socket.create_connection((host, int(port))) for _ in range(number)]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._drip, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        for client in self.sockets:
+            client.close()
+
+    def _drip(self) -> None:
+        while not self._stop.wait(0.05):
+            for client in self.sockets:
+                with suppress(OSError):
+                    client.send(b"G")
+
+
+@pytest.mark.slow
+def test_slow_clients_keep_nobody_waiting(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, and though their time is not over: the oldest of them makes room."""
+    monkeypatch.setattr(monitor_module, "REQUEST_TIMEOUT_S", 3600.0)
+    monkeypatch.setattr(monitor_module._Handler, "timeout", 3600.0)
+    with Dripping(watched.listen, 3 * monitor_module.MOST_AT_ONCE):
+        for _ in range(monitor_module.MOST_AT_ONCE):
+            assert watched.get("/healthz")[0] == 200
+        threads = [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
+        assert len(threads) <= monitor_module.MOST_AT_ONCE
+
+
+@pytest.mark.slow
+def test_a_byte_now_and_then_buys_no_time(watched: Watched) -> None:
+    """Who has not asked within the time of a request is hung up on."""
+    with Dripping(watched.listen, 1) as slow:
+        slow.sockets[0].settimeout(60.0)
+        with suppress(ConnectionResetError):  # as a hang-up shows where bytes were on their way
+            assert slow.sockets[0].recv(1) == b""
 
 
 def test_an_address_that_is_taken_is_said(watched: Watched) -> None:

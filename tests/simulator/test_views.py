@@ -118,9 +118,10 @@ def test_what_goes_wrong_is_told() -> None:
 
 def test_a_line_of_counts_names_every_stage() -> None:
     """For a log that a person reads."""
-    counts = Progress("amqtt", "SQLite", Journal(readings=70), stored=3).counts()
+    counts = Progress("amqtt", "SQLite", Journal(readings=70), stored=5, own=2).counts()
     words = counts_line(12.3, counts).split()
-    assert words == ["12", "s", "made", "70", "sealed", "0", "confirmed", "0", "stored", "3"]
+    assert words[:10] == ["12", "s", "made", "70", "sealed", "0", "confirmed", "0", "stored", "5"]
+    assert words[10:] == ["of", "those", "2", "the", "gateway's", "own"]
 
 
 def test_a_clean_account_says_so() -> None:
@@ -138,3 +139,24 @@ def test_an_account_that_does_not_add_up_says_so() -> None:
     *lines, verdict = account_lines(lost, "SQLite")
     assert "unaccounted         1   of those, nothing says so" in lines
     assert verdict == "The account does not add up."
+
+
+def test_an_account_that_came_too_early_says_that() -> None:
+    """Ctrl-C at once is no fault: nothing was made yet, or the gateway still has what is not stored."""
+    nothing = msgspec.structs.replace(CLEAN, made=0, sealed=2, confirmed=0, stored=0, waiting=2)
+    assert account_lines(nothing, "SQLite")[-1] == "Ended before a meter was read: there is nothing to account for."
+    early = msgspec.structs.replace(CLEAN, confirmed=0, stored=0, lost=12, unaccounted=12, waiting=CLEAN.sealed)
+    verdict = account_lines(early, "SQLite")[-1]
+    assert verdict.startswith(f"Ended before all was confirmed: {CLEAN.sealed} readings wait on the gateway's disk")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"wrong": 1}, {"duplicates": 1}, {"unaccounted": 13}, {"confirmed": 1}, {"made": 99}, {"unregistered": 1}],
+    ids=str,
+)
+def test_what_waits_excuses_nothing_else(changes: dict[str, int]) -> None:
+    """A reading that is wrong, or confirmed and not stored, is a fault however early the end."""
+    early = msgspec.structs.replace(CLEAN, confirmed=0, stored=0, lost=12, unaccounted=12, waiting=12)
+    harmed = msgspec.structs.replace(early, **changes)
+    assert account_lines(harmed, "SQLite")[-1] == "The account does not add up."

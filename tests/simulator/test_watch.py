@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from simulator import watch
+from simulator.account import Stored
 from simulator.processes import DemoError
+from simulator.town import DEMO
+from simulator.town_files import TownFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 STATUS = (
     b'{"gateway":"demo-gw","running":true,"state":"online","connected":true,"stream":"s","sealed_readings":62,'
@@ -34,6 +42,19 @@ def test_a_line_of_the_export_is_read() -> None:
         1795345200000,
         230.125,
     )
+
+
+def test_what_gateways_tell_of_themselves_is_counted_as_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count it as confirmed, so the two numbers can be compared; how many those are is said, too."""
+    meter, own = watch.decode_reading(READING), Stored("gateway", "demo-gw", "load", "", 1795345200000, 0.5)
+
+    async def store(_files: object, _witness: object, take: Callable[[Stored], object], _log: Path) -> None:
+        for reading in (meter, own, meter):
+            take(reading)
+
+    monkeypatch.setattr(watch, "read_store", store)
+    files = TownFiles(tmp_path, DEMO)
+    assert asyncio.run(watch.count(files, DEMO.witness(0), tmp_path / "log")) == (3, 1)
 
 
 @pytest.mark.parametrize("line", [b"", b"Traceback", b'{"sealed_readings":"many"}'])
