@@ -197,14 +197,27 @@ def _command(place: Place, timeout_s: float = statuses.ASK_TIMEOUT_S, **asked: o
 
     Raises: TransientError where none runs or it cannot; ConfigError where it says that a file is wrong.
     """
-    answer = statuses.ask(Path(place.socket), timeout_s, **asked)
+    answer = _told_apart(place, statuses.ask(Path(place.socket), timeout_s, **asked))
     if answer is None:
         raise TransientError(f"{place.socket}: no agent runs; start it with `messnetz gateway run`")
     return answer
 
 
+def _told_apart(place: Place, answer: dict[str, object] | None) -> dict[str, object] | None:
+    """Return what the agent has answered.
+
+    Raises: TransientError where another gateway's agent has.
+    """
+    if answer is not None and place.gateway and answer.get("gateway") != place.gateway:
+        raise TransientError(
+            f"{place.socket}: the agent of {answer.get('gateway')!r} answers, not that of {place.gateway!r};"
+            " name that one's file, or give each a `socket` of its own"
+        )
+    return answer
+
+
 def _ask(place: Place) -> dict[str, object]:
-    answer = statuses.ask(Path(place.socket))
+    answer = _told_apart(place, statuses.ask(Path(place.socket)))
     if answer is not None:
         return answer
     totals = read_totals(Path(place.spool.path))

@@ -26,11 +26,12 @@ def fit(lines: list[str], columns: int, rows: int) -> list[str]:
     return [line[:columns] for line in lines]
 
 
-def run(ask: Callable[[], Answer], every_s: float, out: TextIO = sys.stdout, rounds: int | None = None) -> None:
+def run(ask: Callable[[], Answer], every_s: float, out: TextIO | None = None, rounds: int | None = None) -> None:
     """Show what `ask` returns, again and again; on a terminal in place, else in lines that only grow.
 
     `rounds`: so many times, for ever where None. Raises: whatever `ask` raises.
     """
+    out = out or sys.stdout
     is_terminal = out.isatty()
     if is_terminal:
         out.write(HIDE_CURSOR + CLEAR)

@@ -89,6 +89,19 @@ def test_a_time_that_runs_backwards_is_refused(file: Path, capsys: pytest.Captur
     assert "is before --from" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["status", "watch"])
+@pytest.mark.usefixtures("asked")
+def test_the_agent_of_another_gateway_is_not_taken_for_this_one(
+    command: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two files name one socket: whoever asks for the one hears that the other answers."""
+    file.write_text(file.read_text().replace("school-gw", "gym-gw"))
+    assert _run(command, str(file)) == 1
+    said = capsys.readouterr()
+    assert "agent.sock: the agent of 'school-gw' answers, not that of 'gym-gw'; name that one's file" in said.err
+    assert said.out == ""
+
+
 @pytest.mark.parametrize("command", [["reload"], ["watch"], ["resend", "--from", "2026-11-01", "--to", "2026-11-02"]])
 def test_without_an_agent_they_say_so(command: list[str], file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 1: nothing is wrong with the file."""
