@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,10 @@ BROKEN = [
     ("host: broker.example", "host: broker.example, user: gw", "2:7: found a mapping; expected both of 'user' and"),
     ("host: broker.example", "host: b, password_file: secret", "2:7: found a mapping; expected both of 'user' and"),
     ("clock: kernel", "clock: ntp", "3:8: found 'ntp'; expected one of"),
+    ("clock: kernel", "since: 2026-13-45", "3:8: found '2026-13-45'; expected a day of the calendar as YYYY-MM-DD"),
+    ("unit: 7", "unit: 7, since: 2026-02-29", "15:78: found '2026-02-29'; expected a day of the calendar"),
+    ("clock: kernel", f"socket: /run/{'s' * 103}", "3:9: found a path of 108 bytes; expected one of at most 107 bytes"),
+    ("clock: kernel", f"socket: /run/{'ü' * 52}", "3:9: found a path of 109 bytes; expected one of at most 107 bytes"),
     ("seal_interval_s: 30", "seal_interval_s: 0", "4:26: found 0; expected a number >= 0.1"),
     ("seal_interval_s: 30", "seal_interval_s: 30s", "4:26: found '30s'; expected a number"),
     ("seal_interval_s: 30", "seal_interval_s: yes", "4:26: found 'yes'; expected a number"),
@@ -235,6 +240,21 @@ def test_a_directory_or_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFi
         code, error = _check(path, capsys)
         assert code == 2
         assert error.startswith(f"{path}:1:1: found no readable file")
+
+
+def test_a_fifo_is_no_file_and_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody writes into it."""
+    os.mkfifo(tmp_path / "gw.yaml")
+    code, error = _check(tmp_path / "gw.yaml", capsys)
+    assert code == 2
+    assert error.startswith(f"{tmp_path}/gw.yaml:1:1: found no readable file (a FIFO, socket or device); expected a")
+
+
+def test_a_socket_may_be_as_long_as_the_kernel_takes(tmp_path: Path) -> None:
+    """107 bytes."""
+    file = tmp_path / "gw.yaml"
+    file.write_text(GOOD.replace("clock: kernel", f"socket: /run/{'s' * 102}"))
+    assert messnetz.run(["gateway", "check", str(file)]) == 0
 
 
 def test_check_and_status_speak_german_where_asked_to(
