@@ -184,7 +184,8 @@ def _bus_time(document: strict_yaml.Document, index: int, bus: BusPlan) -> BusTi
     time = bustime.of(bus)
     if time.share > bustime.MOST:
         found = f"{bustime.percent(time.share)} of the time of bus {bus.id!r} asked for ({time.sum_shown()})"
-        raise document.error(("buses", index, "id"), found, f"at most {bustime.percent(bustime.SAFE)}: {time.remedy}")
+        most, safe = bustime.percent(bustime.MOST), bustime.percent(bustime.SAFE)
+        raise document.error(("buses", index, "id"), found, f"at most {most}, better {safe}: {time.remedy}")
     return time
 
 

@@ -46,7 +46,8 @@ def test_a_bus_over_its_time_is_refused_at_its_line(tmp_path: Path) -> None:
         "115 % of the time of bus 'cellar' asked for (d0 0.23 s every 0.4 s = 57 % + d1"
     )
     assert caught.value.expected == (
-        "at most 80 %: `interval_s: 1` for d0, d1 or `baud_rate: 19200`, where all its devices can be set to it"
+        "at most 100 %, better 80 %: `interval_s: 1` for d0, d1 or `baud_rate: 19200`, where all its devices can be set"
+        " to it"
     )
 
 
