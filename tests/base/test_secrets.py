@@ -45,7 +45,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_called_what_it_is(tmp_path: Path) -> None:
     """Not every secret is a password."""
-    with pytest.raises(ConfigError, match="; expected a file that holds the private key$"):
+    with pytest.raises(ConfigError, match=r"; expected a file that holds the private key$"):
         read_secret(tmp_path / "key", "the private key")
 
 

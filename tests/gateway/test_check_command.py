@@ -104,6 +104,11 @@ BROKEN = [
     ),
     ("profile: janitza/b23", "profile: janitza", "15:32: found 'janitza'; expected maker/model"),
     ("profile: janitza/b23", "profile: janitza/b32", "15:32: found no profile 'janitza/b32'; expected one of"),
+    (
+        "profile: janitza/b23",
+        "profile: messnetz/gateway",
+        "15:32: found the profile 'messnetz/gateway', which no bus reads; expected one of: ",
+    ),
     ("unit: 7", "unit: 0", "15:68: found 0; expected a whole number >= 1"),
     ("unit: 7", "unit: seven", "15:68: found 'seven'; expected a whole number"),
     ("serial: /dev/ttyUSB0", "tcp: 192.0.2.10:502", "13:10: found '192.0.2.10:502', which bus 'hall' has; expected"),
@@ -143,6 +148,18 @@ def test_a_broken_configuration_is_one_line_and_exit_2(
     assert error.startswith(f"{file}:{says}"), error
     assert "; expected " in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("profile", ["janitza/b32", "messnetz/gateway"])
+def test_a_profile_of_another_driver_is_no_choice(
+    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each that is offered is one that this bus takes."""
+    file = tmp_path / "gw.yaml"
+    file.write_text(GOOD.replace("janitza/b23", profile))
+    offered = _check(file, capsys)[1].partition("one of: ")[2].strip().split(", ")
+    assert "janitza/b23" in offered
+    assert "messnetz/gateway" not in offered
 
 
 HOSTS = ["broker", "broker.town.example", "192.0.2.1", "2001:db8::1", "::1", "fe80::1%eth0", "br\u00fccke.example"]

@@ -150,7 +150,7 @@ def test_what_has_no_sound_address_is_no_command(changed: dict[str, object]) -> 
 
 def test_a_life_that_is_too_long_is_said_in_days() -> None:
     """Nobody counts milliseconds."""
-    with pytest.raises(ValueError, match="^a life of 8 days; more than nothing, and at most 7 days$"):
+    with pytest.raises(ValueError, match=r"^a life of 8 days; more than nothing, and at most 7 days$"):
         commands.Address(gateway="gw", id="0" * 32, issued_at_ms=NOW_MS, expires_at_ms=NOW_MS + 8 * 86_400_000)
 
 
