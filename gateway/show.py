@@ -88,6 +88,10 @@ HEADS = (
     Text(de="Fehler", en="errors"),
     Text(de="nächster Versuch", en="next try"),
 )
+LINK = Text(de="verbunden:", en="connected:")
+WAITING = Text(de="wartend: {batches}", en="waiting: {batches}")
+SPOOL_NONE = Text(de="Speicher: NICHT LESBAR", en="spool: CANNOT BE READ")
+TROUBLES = (("unsealed", "seal_error"), ("lost", "dropped_readings"))
 YES, NO, UNKNOWN = Text(de="ja", en="yes"), Text(de="NEIN", en="NO"), Text(de="?", en="?")
 AGO = Text(de="{age}", en="{age} ago")
 IN = Text(de="in {age}", en="in {age}")
@@ -138,6 +142,27 @@ def head(answer: Answer) -> list[str]:
     if answer.get("dropped_readings"):
         rows.append(("lost", LOST.say(**answer)))
     return [f"{LABELS[name].say():<17} {text}" for name, text in rows]
+
+
+def small(answer: Answer, columns: int) -> list[str]:
+    """Show the same in a small window: what is wrong, and of each device whether it answers and when it was read."""
+    spool = {} if answer.get("spool_error") else {"batches": answer["waiting_batches"]}
+    link = YES if answer["connected"] else NO
+    lines = [f"{answer['gateway']}  {LINK.say()} {link.say()}  {WAITING.say(**spool) if spool else SPOOL_NONE.say()}"]
+    refused = answer.get("refused") or {}
+    troubles = (("refused", refused.get("error")), *((name, answer.get(member)) for name, member in TROUBLES))
+    lines += [f"{LABELS[name].say()}: {trouble}" for name, trouble in troubles if trouble]
+    for bus in answer["buses"]:
+        for device in bus["devices"]:
+            _, answers, read, *_ = _device(device, answer["now_ms"])
+            rest = f" {answers:<5} {read:>11}"
+            width = max(8, columns - len(rest))
+            lines.append(f"{_cut(device['id'], width):<{width}}{rest}")
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}~"
 
 
 def bus_table(bus: Answer, now_ms: int) -> list[str]:

@@ -196,15 +196,37 @@ def test_in_a_pipe_the_rounds_follow_each_other_plainly() -> None:
 
 def test_on_a_terminal_it_is_drawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut to its size, the cursor hidden, and given back at the end."""
-    monkeypatch.setenv("COLUMNS", "30")
-    monkeypatch.setenv("LINES", "6")
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setenv("LINES", "16")
     out = Terminal()
     watch.run(lambda: ANSWER, 0, out, rounds=2)
     drawn = out.getvalue()
     assert drawn.startswith(watch.HIDE_CURSOR + watch.CLEAR + watch.HOME)
     assert drawn.endswith(watch.SHOW_CURSOR)
     first = drawn.split(watch.HOME)[1].replace(watch.CLEAR_LINE, "").replace(watch.CLEAR_BELOW, "")
-    assert first.splitlines() == [*(line[:30] for line in TABLE.splitlines()[:5]), "... +10"]
+    assert first.splitlines() == [line[:70] for line in TABLE.splitlines()]
+
+
+def test_a_window_that_is_too_low_says_how_much_is_left_out() -> None:
+    """In its last line."""
+    assert watch.fit(["a" * 9, "b", "c", "d"], 6, 3) == ["aaaaaa", "b", "... +2"]
+
+
+@pytest.mark.parametrize("size", [(40, 10), (100, 10)])
+def test_a_small_window_shows_the_devices(size: tuple[int, int]) -> None:
+    """One line for the gateway, one for each device, and what is wrong between them."""
+    long = {**MAIN, "id": "school-in-the-long-street-of-our-town-main"}
+    answer = {**ANSWER, "buses": [{**ANSWER["buses"][0], "devices": [long, GYM]}], "seal_error": "no room"}
+    lines = watch.drawn(answer, *size)
+    width = size[0] - 18
+    name = "school-in-the-long-st~" if size[0] == 40 else "school-in-the-long-street-of-our-town-main"
+    assert lines == [
+        "school-gw  connected: NO  waiting: 40",
+        "NOT SEALED: no room",
+        f"{name:<{width}} yes       3 s ago",
+        f"{'school-gym':<{width}} NO          never",
+    ]
+    assert all(len(line) <= size[0] for line in lines)
 
 
 def test_the_cursor_comes_back_whatever_happens() -> None:
