@@ -79,7 +79,7 @@ def test_resend_takes_days_and_times_in_utc(
     assert _run(*command) == 0
     assert "has no settled batches from 2026-11-01 00:00:00 to 2026-11-02 06:00:00 (UTC)" in capsys.readouterr().out
     assert _run(*command) == 0
-    assert "1 batches, confirmed or measured from 2026-11-01 00:00:00" in capsys.readouterr().out
+    assert "1 batch, confirmed or measured from 2026-11-01 00:00:00" in capsys.readouterr().out
     assert (asked[0].from_ms, asked[0].to_ms) == (1_793_491_200_000, 1_793_599_200_000)
 
 

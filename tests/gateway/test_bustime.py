@@ -78,5 +78,5 @@ def test_a_comfortable_bus_is_told_its_share(tmp_path: Path, capsys: pytest.Capt
     """And nothing else."""
     assert messnetz.run(["gateway", "check", str(_file(tmp_path, [60]))]) == 0
     shown = capsys.readouterr()
-    assert "bus cellar: 0.4 % of its time for 1 devices" in shown.out
+    assert "bus cellar: 0.4 % of its time for 1 device" in shown.out
     assert shown.err == ""

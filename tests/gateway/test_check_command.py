@@ -286,8 +286,8 @@ def test_check_and_status_speak_german_where_asked_to(
     assert messnetz.run(["gateway", "check", str(file)]) == 0
     assert capsys.readouterr().out == (
         f"{file}: in Ordnung (town-hall-gw: 2 Busse, 2 Geräte)\n"
-        "  Bus hall: 0.3 % seiner Zeit für 1 Geräte\n"
-        "  Bus cellar: 0.9 % seiner Zeit für 1 Geräte\n"
+        "  Bus hall: 0.3 % seiner Zeit für 1 Gerät\n"
+        "  Bus cellar: 0.9 % seiner Zeit für 1 Gerät\n"
     )
     assert messnetz.run(["gateway", "status", str(file)]) == 0
     assert capsys.readouterr().out == (

@@ -96,6 +96,25 @@ def test_a_reading_that_is_not_believed_is_shown_with_its_reason(monkeypatch: py
     assert show.bus_table(bus, NOW_MS)[-2] == "    ? Spannung L1: außerhalb von 0 bis 500"
 
 
+def test_one_is_not_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In both languages, verbs too."""
+    one = dict.fromkeys(("waiting_batches", "window_batches", "sealed_batches", "sealed_readings"), 1)
+    answer = {**ANSWER, **one, "dropped_readings": 1}
+    assert [line[18:] for line in show.head(answer)[4:]] == [
+        "1 batch waits to be confirmed, the oldest for 21 min; 1.2 MB",
+        "2 of 1 batch",
+        "1 reading in 1 batch, 3000 confirmed, 5 not sealed yet",
+        "1 reading: the disk takes nothing",
+    ]
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    assert [line[18:] for line in show.head(answer)[4:]] == [
+        "1 Paket wartet auf Bestätigung, das älteste seit 21 min; 1.2 MB",
+        "2 von 1 Paket",
+        "1 Messwert in 1 Paket, 3000 bestätigt, 5 noch nicht versiegelt",
+        "1 Messwert: der Datenträger nimmt nichts an",
+    ]
+
+
 def test_it_speaks_german(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels and sentences; what is wrong stays English."""
     monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
@@ -112,7 +131,7 @@ def test_a_refused_reload_comes_second_and_losses_are_loud() -> None:
     lines = show.head({**ANSWER, "refused": refused, "dropped_readings": 7, "rejected_readings": 9})
     assert lines[1] == "NOT RELOADED      gw.yaml:3:7: found 'x'; expected a number"
     assert lines[-2:] == [
-        "Rejected          9 readings; they stay in the spool",
+        "Rejected          9 readings, kept in the spool",
         "LOST              7 readings: the disk takes nothing",
     ]
 
