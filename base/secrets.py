@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_secret(file: Path) -> str:
-    """Read a password file.
+def read_secret(file: Path, what: str = "the password") -> str:
+    """Read a file that holds a secret; `what` it is, for a person.
 
     Raises: ConfigError where it is missing, or readable for others than its owner.
     """
@@ -20,7 +20,7 @@ def read_secret(file: Path) -> str:
         mode = file.stat().st_mode
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(Position(file), f"no readable file ({error})", "a file that holds the password") from error
+        raise ConfigError(Position(file), f"no readable file ({error})", f"a file that holds {what}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(Position(file), f"mode {stat.S_IMODE(mode):04o}", "mode 0600 (chmod 600)")
     return text

@@ -121,6 +121,8 @@ def read(file: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     Raises: ConfigError where it cannot be read, or is too large.
     """
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):  # reading a FIFO would wait for its writer for ever
+            raise ConfigError(Position(file), "no readable file (a FIFO, socket or device)", "a YAML file")
         with file.open("rb") as handle:
             data = handle.read(max_bytes + 1)
     except OSError as error:

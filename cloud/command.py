@@ -104,7 +104,7 @@ def read_private_key(file: Path) -> bytes:
 
     Raises: ConfigError where there is none, or where others can read it.
     """
-    text = read_secret(file)
+    text = read_secret(file, "the private key")
     try:
         return signing.read_key(text)
     except ValueError:

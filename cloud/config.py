@@ -72,7 +72,7 @@ def read_group(config: CollectorFile, base_dir: Path) -> str | None:
     if config.group_file is None:
         return None
     file = base_dir / config.group_file
-    group = read_secret(file)
+    group = read_secret(file, "the name that these collectors share")
     if not _GROUP.fullmatch(group):
         raise ConfigError(Position(file), "no name of a group", "1 to 100 letters, digits, '_' and '-'")
     return group

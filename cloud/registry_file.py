@@ -17,7 +17,7 @@ import msgspec
 from base import strict_yaml
 from base.errors import TransientError
 from base.files import sync
-from wire.ids import Day, Id
+from wire.ids import Day, Id, is_day, not_a_day
 from wire.profile import ProfileName
 from wire.town import Sector, Site
 
@@ -100,20 +100,6 @@ def _fault(entry: RegistryEntry, sites: dict[str, Site], seen: set[tuple[str, st
     if (entry.device, entry.since) in seen:
         return "device", f"{entry.device!r} twice from {entry.since} on", "one entry a day"
     return None
-
-
-def is_day(day: str) -> bool:
-    """Whether a day is one of the calendar."""
-    try:
-        start_of(day)
-    except ValueError:
-        return False
-    return True
-
-
-def not_a_day(day: str) -> tuple[str, str]:
-    """What was found, and what would be right, where a day is none of the calendar."""
-    return repr(day), "a day of the calendar as YYYY-MM-DD"
 
 
 def start_of(day: str) -> int:

@@ -17,7 +17,7 @@ from cloud.amended import Amendment, amendments
 from cloud.history import Placed, When
 from cloud.registry_file import RegistryEntry, RegistryFile
 from wire import profile as profiles
-from wire.ids import is_id
+from wire.ids import is_day, is_id, not_a_day
 from wire.topics import DEFAULT_PREFIX, Prefix
 from wire.town import GATEWAY_PROFILE, GatewayEntry, Site, expected_interval_s
 
@@ -154,8 +154,8 @@ def _own(gateway: GatewayEntry, sites: dict[str, Site], document: strict_yaml.Do
         raise document.error(("gateway",), "no site", "`site: <id>` beside it: where the gateway is mounted")
     if gateway.site not in sites:
         raise document.error(("site",), f"the site {gateway.site!r}", "a site of sites.yaml")
-    if gateway.since is not None and not registry_file.is_day(gateway.since):
-        raise document.error(("since",), *registry_file.not_a_day(gateway.since))
+    if gateway.since is not None and not is_day(gateway.since):
+        raise document.error(("since",), *not_a_day(gateway.since))
     entry = RegistryEntry(
         device=gateway.gateway,
         gateway=gateway.gateway,
@@ -183,8 +183,8 @@ def _entry(
         if error.at.file.is_file():
             raise
         raise document.error((*at, "profile"), error.found, error.expected) from error
-    if device.since is not None and not registry_file.is_day(device.since):
-        raise document.error((*at, "since"), *registry_file.not_a_day(device.since))
+    if device.since is not None and not is_day(device.since):
+        raise document.error((*at, "since"), *not_a_day(device.since))
     return RegistryEntry(
         device=device.id,
         gateway=gateway,

@@ -21,6 +21,7 @@ from gateway import config as configs
 from gateway import status as statuses
 from gateway.bustime import percent
 from gateway.command_keys import read_keys
+from gateway.counted import ARE_SENT, BATCHES, BUSES, DEVICES
 from gateway.spool import read_totals
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("/etc/messnetz/gateway.yaml")
 
 CHECKED = Text(
-    de="{file}: in Ordnung ({gateway}: {buses} Busse, {devices} Geräte)",
-    en="{file}: ok ({gateway}: {buses} buses, {devices} devices)",
+    de="{file}: in Ordnung ({gateway}: {buses}, {devices})",
+    en="{file}: ok ({gateway}: {buses}, {devices})",
 )
 SHARE = Text(
-    de="  Bus {bus}: {share} seiner Zeit für {devices} Geräte",
-    en="  bus {bus}: {share} of its time for {devices} devices",
+    de="  Bus {bus}: {share} seiner Zeit für {devices}",
+    en="  bus {bus}: {share} of its time for {devices}",
 )
 TIGHT = Text(
     de="  Warnung: Bus {bus} hat keine Reserve für Geräte, die spät oder gar nicht antworten ({sum}). Besser: {remedy}",
@@ -42,8 +43,8 @@ TIGHT = Text(
 )
 RELOADED = Text(de="{gateway}: Konfiguration {config} ist in Kraft", en="{gateway}: configuration {config} is in force")
 RESENT = Text(
-    de="{gateway}: {batches} Pakete, bestätigt oder gemessen von {begin} bis {end} (UTC), werden noch einmal gesendet",
-    en="{gateway}: {batches} batches, confirmed or measured from {begin} to {end} (UTC), are sent again",
+    de="{gateway}: {batches}, bestätigt oder gemessen von {begin} bis {end} (UTC), {are} noch einmal gesendet",
+    en="{gateway}: {batches}, confirmed or measured from {begin} to {end} (UTC), {are} sent again",
 )
 RESENT_NONE = Text(
     de="{gateway}: der Zwischenspeicher hat keine bestätigten Pakete von {begin} bis {end} (UTC)",
@@ -77,9 +78,10 @@ def check(file: Path, *, here: bool) -> None:
         read_credentials(config.file.mqtt)
         read_keys(config.file.command_key)
     devices = sum(len(bus.devices) for bus in config.buses)
-    click.echo(CHECKED.say(file=file, gateway=config.file.gateway, buses=len(config.buses), devices=devices))
+    buses = BUSES.say(len(config.buses))
+    click.echo(CHECKED.say(file=file, gateway=config.file.gateway, buses=buses, devices=DEVICES.say(devices)))
     for time_of in config.bus_times:
-        click.echo(SHARE.say(bus=time_of.bus, share=percent(time_of.share), devices=len(time_of.parts)))
+        click.echo(SHARE.say(bus=time_of.bus, share=percent(time_of.share), devices=DEVICES.say(len(time_of.parts))))
         if time_of.remedy:
             click.echo(TIGHT.say(bus=time_of.bus, sum=time_of.sum_shown(), remedy=time_of.remedy), err=True)
 
@@ -188,8 +190,9 @@ def resend(file: Path, *, begin: datetime, end: datetime) -> None:
     place = statuses.place(file)
     from_ms, to_ms = (round(at.replace(tzinfo=UTC).timestamp() * 1000) for at in (begin, end))
     answer = _command(place, RESEND_TIMEOUT_S, command="resend", from_ms=from_ms, to_ms=to_ms)
-    said = RESENT if answer["batches"] else RESENT_NONE
-    click.echo(said.say(gateway=answer["gateway"], batches=answer["batches"], begin=begin, end=end))
+    count = int(str(answer["batches"]))
+    said, batches, are = RESENT if count else RESENT_NONE, BATCHES.say(count), ARE_SENT.form(count)
+    click.echo(said.say(gateway=answer["gateway"], batches=batches, are=are, begin=begin, end=end))
 
 
 def _command(place: Place, timeout_s: float = statuses.ASK_TIMEOUT_S, **asked: object) -> dict[str, object]:
@@ -197,14 +200,27 @@ def _command(place: Place, timeout_s: float = statuses.ASK_TIMEOUT_S, **asked: o
 
     Raises: TransientError where none runs or it cannot; ConfigError where it says that a file is wrong.
     """
-    answer = statuses.ask(Path(place.socket), timeout_s, **asked)
+    answer = _told_apart(place, statuses.ask(Path(place.socket), timeout_s, **asked))
     if answer is None:
         raise TransientError(f"{place.socket}: no agent runs; start it with `messnetz gateway run`")
     return answer
 
 
+def _told_apart(place: Place, answer: dict[str, object] | None) -> dict[str, object] | None:
+    """Return what the agent has answered.
+
+    Raises: TransientError where another gateway's agent has.
+    """
+    if answer is not None and place.gateway and answer.get("gateway") != place.gateway:
+        raise TransientError(
+            f"{place.socket}: the agent of {answer.get('gateway')!r} answers, not that of {place.gateway!r};"
+            " name that one's file, or give each a `socket` of its own"
+        )
+    return answer
+
+
 def _ask(place: Place) -> dict[str, object]:
-    answer = statuses.ask(Path(place.socket))
+    answer = _told_apart(place, statuses.ask(Path(place.socket)))
     if answer is not None:
         return answer
     totals = read_totals(Path(place.spool.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from base.errors import ConfigError
 from edge.drivers import plan_bus
 from gateway import bustime
 from wire import profile as profiles
-from wire.ids import END, Day, Id
+from wire.ids import END, Day, Id, is_day, not_a_day
 from wire.signing import PUBLIC_KEY_PATTERN
 from wire.topics import DEFAULT_PREFIX, Prefix
 from wire.town import GATEWAY_PROFILE, DeviceEntry
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_SOCKET = "/run/messnetz/agent.sock"
+MAX_SOCKET_BYTES = 107
+"""The kernel takes no longer path of a Unix socket: unix(7)."""
 
 
 CommandKey: TypeAlias = Annotated[
@@ -127,11 +130,25 @@ def load(path: Path) -> GatewayConfig:
     data = strict_yaml.read(path)
     document = strict_yaml.parse(data, path)
     file = document.convert(GatewayFile)
+    _check_own(document, file)
     buses = tuple(plan_bus(document, ("buses", index)) for index in range(len(file.buses)))
     _check_unique(document, file.gateway, buses)
     devices = _devices(document, buses)
     times = tuple(_bus_time(document, index, bus) for index, bus in enumerate(buses))
     return GatewayConfig(path, file, buses, hash_of(data), devices, times)
+
+
+def _check_own(document: strict_yaml.Document, file: GatewayFile) -> None:
+    """Check what concerns the gateway itself and no type can say."""
+    _check_day(document, ("since",), file.since)
+    length = len(os.fsencode(file.socket))
+    if length > MAX_SOCKET_BYTES:
+        raise document.error(("socket",), f"a path of {length} bytes", f"one of at most {MAX_SOCKET_BYTES} bytes")
+
+
+def _check_day(document: strict_yaml.Document, at: strict_yaml.Path_, day: str | None) -> None:
+    if day is not None and not is_day(day):
+        raise document.error(at, *not_a_day(day))
 
 
 def hash_of(data: bytes) -> str:
@@ -145,6 +162,7 @@ def _devices(document: strict_yaml.Document, buses: tuple[BusPlan, ...]) -> dict
         for number in range(len(bus.devices)):
             at = ("buses", index, "devices", number)
             device = devices[bus.devices[number].id] = document.convert(DeviceEntry, at)
+            _check_day(document, (*at, "since"), device.since)
             _check_dead_band(document, at, device)
     return devices
 
@@ -166,7 +184,8 @@ def _bus_time(document: strict_yaml.Document, index: int, bus: BusPlan) -> BusTi
     time = bustime.of(bus)
     if time.share > bustime.MOST:
         found = f"{bustime.percent(time.share)} of the time of bus {bus.id!r} asked for ({time.sum_shown()})"
-        raise document.error(("buses", index, "id"), found, f"at most {bustime.percent(bustime.SAFE)}: {time.remedy}")
+        most, safe = bustime.percent(bustime.MOST), bustime.percent(bustime.SAFE)
+        raise document.error(("buses", index, "id"), found, f"at most {most}, better {safe}: {time.remedy}")
     return time
 
 

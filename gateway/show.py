@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from base.messages import Text
 from edge.plausibility.hints import TEXTS
 from gateway.bustime import percent
+from gateway.counted import BATCHES, IN_BATCHES, READINGS, WAIT
 from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
@@ -52,31 +53,27 @@ DOUBT = Text(
     en="DOUBTFUL for {age}: the machine's clock is off by {ahead} s; readings carry flag 16",
 )
 SPOOL = Text(
-    de="{waiting_batches} Pakete warten auf Bestätigung, das älteste seit {age}; {size}",
-    en="{waiting_batches} batches wait to be confirmed, the oldest for {age}; {size}",
+    de="{waiting} {wait} auf Bestätigung, das älteste seit {age}; {size}",
+    en="{waiting} {wait} to be confirmed, the oldest for {age}; {size}",
 )
 SPOOL_ILL = Text(de="NICHT LESBAR: {spool_error}", en="CANNOT BE READ: {spool_error}")
 UNSEALED = Text(
-    de="{pending_readings} Messwerte warten im Arbeitsspeicher: {seal_error}",
-    en="{pending_readings} readings wait in memory: {seal_error}",
+    de="{pending} {wait} im Arbeitsspeicher: {seal_error}",
+    en="{pending} {wait} in memory: {seal_error}",
 )
 SPOOL_EMPTY = Text(de="alles bestätigt; {size}", en="all confirmed; {size}")
-WINDOW = Text(
-    de="{in_flight_batches} von {window_batches} Paketen", en="{in_flight_batches} of {window_batches} batches"
-)
+WINDOW = Text(de="{in_flight_batches} von {window}", en="{in_flight_batches} of {window}")
 SEALED = Text(
-    de="{sealed_readings} Messwerte in {sealed_batches} Paketen, {confirmed_readings} bestätigt, "
-    "{pending_readings} noch nicht versiegelt",
-    en="{sealed_readings} readings in {sealed_batches} batches, {confirmed_readings} confirmed, "
-    "{pending_readings} not sealed yet",
+    de="{readings} in {batches}, {confirmed_readings} bestätigt, {pending_readings} noch nicht versiegelt",
+    en="{readings} in {batches}, {confirmed_readings} confirmed, {pending_readings} not sealed yet",
 )
 REJECTED = Text(
-    de="{rejected_readings} Messwerte, sie bleiben im Speicher",
-    en="{rejected_readings} readings; they stay in the spool",
+    de="{readings}, bleiben im Speicher",
+    en="{readings}, kept in the spool",
 )
 LOST = Text(
-    de="{dropped_readings} Messwerte: der Datenträger nimmt nichts an",
-    en="{dropped_readings} readings: the disk takes nothing",
+    de="{readings}: der Datenträger nimmt nichts an",
+    en="{readings}: the disk takes nothing",
 )
 BUS = Text(de="Bus {id} ({place}), zu {share} ausgelastet", en="Bus {id} ({place}), {share} of its time used")
 HEADS = (
@@ -88,6 +85,10 @@ HEADS = (
     Text(de="Fehler", en="errors"),
     Text(de="nächster Versuch", en="next try"),
 )
+LINK = Text(de="verbunden:", en="connected:")
+WAITING = Text(de="wartend: {batches}", en="waiting: {batches}")
+SPOOL_NONE = Text(de="Speicher: NICHT LESBAR", en="spool: CANNOT BE READ")
+TROUBLES = (("unsealed", "seal_error"), ("lost", "dropped_readings"))
 YES, NO, UNKNOWN = Text(de="ja", en="yes"), Text(de="NEIN", en="NO"), Text(de="?", en="?")
 AGO = Text(de="{age}", en="{age} ago")
 IN = Text(de="in {age}", en="in {age}")
@@ -128,16 +129,41 @@ def head(answer: Answer) -> list[str]:
             *(("config", answer["config"]), ("time", _time(answer["time"]))),
             ("connection", connected.say(broker=answer["broker"])),
         ]
-        rows += [("spool", _spool(answer)), ("window", WINDOW.say(**answer))]
+        rows += [
+            ("spool", _spool(answer)),
+            ("window", WINDOW.say(**answer, window=IN_BATCHES.say(answer["window_batches"]))),
+        ]
     if answer.get("seal_error"):
-        rows.append(("unsealed", UNSEALED.say(**answer)))
+        count = answer["pending_readings"]
+        rows.append(("unsealed", UNSEALED.say(**answer, pending=READINGS.say(count), wait=WAIT.form(count))))
     if not answer.get("spool_error"):
-        rows.append(("sealed", SEALED.say(**answer)))
+        rows.append(("sealed", _sealed(answer)))
     if answer.get("rejected_readings"):
-        rows.append(("rejected", REJECTED.say(**answer)))
+        rows.append(("rejected", REJECTED.say(readings=READINGS.say(answer["rejected_readings"]))))
     if answer.get("dropped_readings"):
-        rows.append(("lost", LOST.say(**answer)))
+        rows.append(("lost", LOST.say(readings=READINGS.say(answer["dropped_readings"]))))
     return [f"{LABELS[name].say():<17} {text}" for name, text in rows]
+
+
+def small(answer: Answer, columns: int) -> list[str]:
+    """Show the same in a small window: what is wrong, and of each device whether it answers and when it was read."""
+    spool = {} if answer.get("spool_error") else {"batches": answer["waiting_batches"]}
+    link = YES if answer["connected"] else NO
+    lines = [f"{answer['gateway']}  {LINK.say()} {link.say()}  {WAITING.say(**spool) if spool else SPOOL_NONE.say()}"]
+    refused = answer.get("refused") or {}
+    troubles = (("refused", refused.get("error")), *((name, answer.get(member)) for name, member in TROUBLES))
+    lines += [f"{LABELS[name].say()}: {trouble}" for name, trouble in troubles if trouble]
+    for bus in answer["buses"]:
+        for device in bus["devices"]:
+            _, answers, read, *_ = _device(device, answer["now_ms"])
+            rest = f" {answers:<5} {read:>11}"
+            width = max(8, columns - len(rest))
+            lines.append(f"{_cut(device['id'], width):<{width}}{rest}")
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}~"
 
 
 def bus_table(bus: Answer, now_ms: int) -> list[str]:
@@ -208,7 +234,14 @@ def _spool(answer: Answer) -> str:
     if answer.get("spool_error"):
         return SPOOL_ILL.say(**answer)
     said = SPOOL if answer["waiting_batches"] else SPOOL_EMPTY
-    return said.say(**{**answer, "age": age(answer["waiting_s"]), "size": size(answer["spool_bytes"])})
+    count = answer["waiting_batches"]
+    words = {"waiting": BATCHES.say(count), "wait": WAIT.form(count)}
+    return said.say(**{**answer, **words, "age": age(answer["waiting_s"]), "size": size(answer["spool_bytes"])})
+
+
+def _sealed(answer: Answer) -> str:
+    readings, batches = READINGS.say(answer["sealed_readings"]), IN_BATCHES.say(answer["sealed_batches"])
+    return SEALED.say(**answer, readings=readings, batches=batches)
 
 
 def _time(state: Answer) -> str:

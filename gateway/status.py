@@ -71,7 +71,7 @@ _commands = msgspec.json.Decoder(Asked)
 async def serve(path: Path, answer: Answer) -> AsyncIterator[None]:
     """Answer every line on a Unix socket, one JSON object for one, while the context lasts.
 
-    Raises: TransientError where the socket cannot be made.
+    Raises: TransientError where the socket cannot be made, or somebody answers on it.
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,12 +85,14 @@ async def serve(path: Path, answer: Answer) -> AsyncIterator[None]:
             writer.close()
 
     listener = _listen(path)
+    own = _inode(path)
     server = await asyncio.start_unix_server(talk, sock=listener)
     try:
         yield
     finally:
         server.close()
-        _remove(path)
+        if own == _inode(path):  # another one may lie there by now
+            _remove(path)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
@@ -114,10 +116,14 @@ async def _answered(answer: Answer, line: bytes) -> dict[str, object]:
 
 
 def _listen(path: Path) -> socket.socket:
+    if _is_answered(path):
+        raise TransientError(
+            f"{path}: another agent answers on this socket; stop it, or name another path as `socket` in one of the two"
+        )
     listener = socket.socket(socket.AF_UNIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(path)  # the spool's lock says that no other agent runs: what lies there was left behind
+        _remove(path)  # left behind: nobody answers
         listener.bind(str(path))
         path.chmod(0o660)
     except OSError as error:
@@ -127,6 +133,26 @@ def _listen(path: Path) -> socket.socket:
             f"{path}: the status socket cannot be made ({error.strerror or error}); {remedy}"
         ) from error
     return listener
+
+
+def _is_answered(path: Path) -> bool:
+    """Whether somebody takes connections there; one that is too busy to take another one does, too."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ASK_TIMEOUT_S)
+        try:
+            connection.connect(str(path))
+        except (TimeoutError, BlockingIOError):
+            return True
+        except OSError:
+            return False
+        return True
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _remove(path: Path) -> None:

@@ -19,6 +19,18 @@ HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 CLEAR, HIDE_CURSOR, SHOW_CURSOR = "\x1b[2J", "\x1b[?25l", "\x1b[?25h"
 
 
+SMALL_COLUMNS, SMALL_ROWS = 66, 16
+"""In a window with fewer the table would show no device."""
+
+
+def drawn(answer: Answer, columns: int, rows: int) -> list[str]:
+    """Show the status in a window of this size."""
+    lines = show.status(answer)
+    if columns < SMALL_COLUMNS or (rows < SMALL_ROWS and len(lines) > rows):
+        lines = show.small(answer, columns)
+    return fit(lines, columns, rows)
+
+
 def fit(lines: list[str], columns: int, rows: int) -> list[str]:
     """Cut lines to a terminal; where there are too many, the last line says how many more."""
     if len(lines) > rows:
@@ -26,11 +38,12 @@ def fit(lines: list[str], columns: int, rows: int) -> list[str]:
     return [line[:columns] for line in lines]
 
 
-def run(ask: Callable[[], Answer], every_s: float, out: TextIO = sys.stdout, rounds: int | None = None) -> None:
+def run(ask: Callable[[], Answer], every_s: float, out: TextIO | None = None, rounds: int | None = None) -> None:
     """Show what `ask` returns, again and again; on a terminal in place, else in lines that only grow.
 
     `rounds`: so many times, for ever where None. Raises: whatever `ask` raises.
     """
+    out = out or sys.stdout
     is_terminal = out.isatty()
     if is_terminal:
         out.write(HIDE_CURSOR + CLEAR)
@@ -39,14 +52,14 @@ def run(ask: Callable[[], Answer], every_s: float, out: TextIO = sys.stdout, rou
         while rounds is None or done < rounds:
             if done:
                 time.sleep(every_s)
-            lines = show.status(ask())
+            answer = ask()
             if is_terminal:
                 size = shutil.get_terminal_size()
-                shown = fit(lines, size.columns, size.lines)
+                shown = drawn(answer, size.columns, size.lines)
                 out.write(HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in shown[:-1]))
                 out.write(f"{shown[-1]}{CLEAR_LINE}{CLEAR_BELOW}")
             else:
-                out.write("\n".join((*lines, "", "")))
+                out.write("\n".join((*show.status(answer), "", "")))
             out.flush()
             done += 1
     finally:

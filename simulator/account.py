@@ -79,6 +79,8 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     """Sealed, and neither confirmed nor rejected."""
     pending_readings: int = 0
     rejected_readings: int = 0
+    spool_error: str = ""
+    """Why nothing is known of the spool; then its numbers are none."""
 
     @property
     def waiting_readings(self) -> int:

@@ -61,11 +61,16 @@ def decode_reading(line: bytes) -> Stored:
 
 
 async def status(files: TownFiles) -> GatewayStatus:
-    """Ask for the state of all agents and their spools, once and added up; works when they have ended, too."""
+    """Ask for the state of all agents and their spools, once and added up; works when they have ended, too.
+
+    Raises: DemoError where one does not answer, or cannot read its spool.
+    """
     statuses = []
     for gateway in files.town.gateways:
         output = await run(("gateway", "status", str(files.gateway_file(gateway.id)), "--json"), COMMAND_TIMEOUT_S)
         statuses.append(decode_status(output.strip()))
+        if statuses[-1].spool_error:
+            raise DemoError(f"{gateway.id}: {statuses[-1].spool_error}")
     return GatewayStatus.total(statuses)
 
 
@@ -152,7 +157,13 @@ async def follow_status(files: TownFiles, progress: Progress, log: Path) -> None
             progress.learn(await patiently(lambda: status(files)))
             await asyncio.sleep(PAUSE_S * len(files.town.gateways))
     command = ("gateway", "status", str(files.gateway), "--json", "--every", "1")
-    await _follow(command, lambda line: progress.learn(decode_status(line)), log)
+
+    def take(line: bytes) -> None:
+        heard = decode_status(line)
+        if not heard.spool_error:
+            progress.learn(heard)
+
+    await _follow(command, take, log)
 
 
 async def follow_latest(files: TownFiles, witness: Witness, progress: Progress, log: Path) -> None:

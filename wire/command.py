@@ -10,6 +10,7 @@ behind `CONTEXT`, as they stand: nothing is put into a canonical form, so no two
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -43,6 +44,24 @@ Value: TypeAlias = bool | _Whole | float | _Text
 T = TypeVar("T")
 
 
+_UNITS_MS = {"day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1000}
+
+
+def _said(milliseconds: int) -> str:
+    """Write a length of time in the greatest unit of which there is one at least."""
+    unit = next((unit for unit, unit_ms in _UNITS_MS.items() if abs(milliseconds) >= unit_ms), "second")
+    count = f"{milliseconds / _UNITS_MS[unit]:.4g}"
+    return f"{count} {unit}" + ("" if count in ("1", "-1") else "s")
+
+
+def _utc(time_ms: int) -> str:
+    """Write a time (Unix, milliseconds) for people; far beyond the calendar as it is."""
+    try:
+        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"{time_ms} ms"
+
+
 class _Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", kw_only=True):
     """What a gateway is asked to do."""
 
@@ -65,7 +84,8 @@ class Maintenance(_Action, frozen=True, tag="maintenance"):
 
     def __post_init__(self) -> None:
         if not 0 <= self.to_ms - self.from_ms <= MAX_MAINTENANCE_MS:
-            raise ValueError(f"a span of {self.to_ms - self.from_ms} ms; it has 0 to {MAX_MAINTENANCE_MS}")
+            span, most = _said(self.to_ms - self.from_ms), _said(MAX_MAINTENANCE_MS)
+            raise ValueError(f"a span of {span}, from {_utc(self.from_ms)} to {_utc(self.to_ms)}; it has 0 to {most}")
 
 
 class Configure(_Action, frozen=True, tag="configure"):
@@ -99,7 +119,7 @@ class Resend(_Action, frozen=True, tag="resend"):
 
     def __post_init__(self) -> None:
         if self.from_ms > self.to_ms:
-            raise ValueError(f"a span from {self.from_ms} ms down to {self.to_ms} ms")
+            raise ValueError(f"a span that ends at {_utc(self.to_ms)}, before it begins at {_utc(self.from_ms)}")
 
 
 Action: TypeAlias = Read | Maintenance | Configure | Downlink | Reload | Resend
@@ -115,7 +135,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not 0 < self.expires_at_ms - self.issued_at_ms <= MAX_COMMAND_LIFE_MS:
-            raise ValueError(f"a life of {self.expires_at_ms - self.issued_at_ms} ms; at most {MAX_COMMAND_LIFE_MS}")
+            life, most = _said(self.expires_at_ms - self.issued_at_ms), _said(MAX_COMMAND_LIFE_MS)
+            raise ValueError(f"a life of {life}; more than nothing, and at most {most}")
 
 
 class Command(Address, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import date
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -35,6 +36,20 @@ Day: TypeAlias = Annotated[
 _ID = re.compile(ID_PATTERN)
 _NOT_IN_IDS = re.compile(r"[^a-z0-9]+")
 _LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe"})
+
+
+def is_day(day: str) -> bool:
+    """Whether a day is one of the calendar."""
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
+
+
+def not_a_day(day: str) -> tuple[str, str]:
+    """What was found, and what would be right, where a day is none of the calendar."""
+    return repr(day), "a day of the calendar as YYYY-MM-DD"
 
 
 def is_id(text: str) -> bool:

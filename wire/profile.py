@@ -148,6 +148,14 @@ def names(root: Path = PROFILES) -> list[str]:
     return sorted(str(file.relative_to(root).with_suffix("")) for file in root.glob("*/*.yaml"))
 
 
+def names_of(driver: str) -> list[str]:
+    """Names of the profiles that a driver reads, sorted.
+
+    Raises: ConfigError where one of them is broken.
+    """
+    return [name for name in names() if load(name).driver == driver]
+
+
 def load_document(name: str, root: Path = PROFILES) -> strict_yaml.Document:
     """Read the file of a profile.
 

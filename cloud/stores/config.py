@@ -80,7 +80,7 @@ class Influx2Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
 
     def _token(self, base_dir: Path) -> str:
         if self.token_file is not None:
-            return read_secret(base_dir / self.token_file)
+            return read_secret(base_dir / self.token_file, "the token")
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
         if not token:
             raise PermanentError(f"no token for {self.url}: set 'token_file', or {TOKEN_VARIABLE} in the environment")

@@ -12,6 +12,7 @@ from edge.interface import Place
 from edge.modbus import budget
 from edge.modbus import profile as profiles
 from edge.modbus.config import ModbusBusConfig, SerialLine, SerialSettings, parse_endpoint
+from wire import profile as public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,12 +128,7 @@ class ModbusDriver:
                     f"unit {device.unit} beside other devices",
                     f"a unit id up to {LAST_UNIT}, or a line of its own: more than one device may answer this one",
                 )
-            try:
-                profile = profiles.load(device.profile)
-            except ConfigError as error:
-                if error.at.file.is_file():
-                    raise
-                raise document.error((*at, "profile"), f"no profile {device.profile!r}", error.expected) from error
+            profile = _profile(document, (*at, "profile"), device.profile)
             try:
                 values = parameters.check(device.parameters, profile.parameters)
             except parameters.ParameterError as error:
@@ -166,6 +162,20 @@ class ModbusDriver:
             config.baud_rate or usual.baud_rate, config.parity or usual.parity, config.stop_bits or usual.stop_bits
         )
         return SerialLine(address, settings)
+
+
+def _profile(document: Document, at: Path_, name: str) -> ModbusProfile:
+    """Load a profile; where it is none of Modbus, the line that asks for it is wrong, and not the profile."""
+    try:
+        return profiles.load(name)
+    except ConfigError as error:
+        found = f"no profile {name!r}"
+        if error.at.file.is_file():
+            if (driver := public.load(name).driver) == "modbus":
+                raise
+            of = "which no bus reads" if driver == "none" else f"which is one of driver {driver!r}"
+            found = f"the profile {name!r}, {of}"
+        raise document.error(at, found, f"one of: {', '.join(public.names_of('modbus'))}") from error
 
 
 def _check_settings(

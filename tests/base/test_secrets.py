@@ -43,6 +43,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_secret(tmp_path / "nowhere")
 
 
+def test_what_is_missing_is_called_what_it_is(tmp_path: Path) -> None:
+    """Not every secret is a password."""
+    with pytest.raises(ConfigError, match=r"; expected a file that holds the private key$"):
+        read_secret(tmp_path / "key", "the private key")
+
+
 def test_the_secret_is_never_in_the_error(file: Path) -> None:
     """Errors go into logs."""
     file.write_bytes(b"geheim\xff")

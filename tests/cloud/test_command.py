@@ -135,9 +135,9 @@ WRONG = [
     (["gw", "read", "m", "--valid", "soon"], "'soon' is no duration; write it as 90s, 30m, 2h or 7d"),
     (["gw", "maintenance"], "one of --for DURATION, --to TIME and --end"),
     (["gw", "maintenance", "--for", "1h", "--end"], "one of --for DURATION, --to TIME and --end"),
-    (["gw", "maintenance", "--for", "100d"], "a span of 8640000000 ms"),
-    (["gw", "maintenance", "--from", "2026-01-02", "--to", "2026-01-01"], "a span of -86400000 ms"),
-    (["gw", "resend", "--from", "2026-01-02", "--to", "2026-01-01"], "a span from"),
+    (["gw", "maintenance", "--for", "100d"], "a span of 100 days, from 20"),
+    (["gw", "maintenance", "--from", "2026-01-02", "--to", "2026-01-01"], "a span of -1 day, from 2026-01-02 00:00"),
+    (["gw", "resend", "--from", "2026-01-02", "--to", "2026-01-01"], "a span that ends at 2026-01-01 00:00:00"),
     (["gw", "downlink", "m", "xyz"], "$.payload"),
     (["gw", "configure", "m", "Bad-Name", "1"], "$.setting"),
 ]

@@ -79,7 +79,7 @@ def test_resend_takes_days_and_times_in_utc(
     assert _run(*command) == 0
     assert "has no settled batches from 2026-11-01 00:00:00 to 2026-11-02 06:00:00 (UTC)" in capsys.readouterr().out
     assert _run(*command) == 0
-    assert "1 batches, confirmed or measured from 2026-11-01 00:00:00" in capsys.readouterr().out
+    assert "1 batch, confirmed or measured from 2026-11-01 00:00:00" in capsys.readouterr().out
     assert (asked[0].from_ms, asked[0].to_ms) == (1_793_491_200_000, 1_793_599_200_000)
 
 
@@ -87,6 +87,19 @@ def test_a_time_that_runs_backwards_is_refused(file: Path, capsys: pytest.Captur
     """Before anybody is asked."""
     assert _run("resend", str(file), "--from", "2026-11-02", "--to", "2026-11-01") == 2
     assert "is before --from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "watch"])
+@pytest.mark.usefixtures("asked")
+def test_the_agent_of_another_gateway_is_not_taken_for_this_one(
+    command: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two files name one socket: whoever asks for the one hears that the other answers."""
+    file.write_text(file.read_text().replace("school-gw", "gym-gw"))
+    assert _run(command, str(file)) == 1
+    said = capsys.readouterr()
+    assert "agent.sock: the agent of 'school-gw' answers, not that of 'gym-gw'; name that one's file" in said.err
+    assert said.out == ""
 
 
 @pytest.mark.parametrize("command", [["reload"], ["watch"], ["resend", "--from", "2026-11-01", "--to", "2026-11-02"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,10 @@ BROKEN = [
     ("host: broker.example", "host: broker.example, user: gw", "2:7: found a mapping; expected both of 'user' and"),
     ("host: broker.example", "host: b, password_file: secret", "2:7: found a mapping; expected both of 'user' and"),
     ("clock: kernel", "clock: ntp", "3:8: found 'ntp'; expected one of"),
+    ("clock: kernel", "since: 2026-13-45", "3:8: found '2026-13-45'; expected a day of the calendar as YYYY-MM-DD"),
+    ("unit: 7", "unit: 7, since: 2026-02-29", "15:78: found '2026-02-29'; expected a day of the calendar"),
+    ("clock: kernel", f"socket: /run/{'s' * 103}", "3:9: found a path of 108 bytes; expected one of at most 107 bytes"),
+    ("clock: kernel", f"socket: /run/{'ü' * 52}", "3:9: found a path of 109 bytes; expected one of at most 107 bytes"),
     ("seal_interval_s: 30", "seal_interval_s: 0", "4:26: found 0; expected a number >= 0.1"),
     ("seal_interval_s: 30", "seal_interval_s: 30s", "4:26: found '30s'; expected a number"),
     ("seal_interval_s: 30", "seal_interval_s: yes", "4:26: found 'yes'; expected a number"),
@@ -99,6 +104,11 @@ BROKEN = [
     ),
     ("profile: janitza/b23", "profile: janitza", "15:32: found 'janitza'; expected maker/model"),
     ("profile: janitza/b23", "profile: janitza/b32", "15:32: found no profile 'janitza/b32'; expected one of"),
+    (
+        "profile: janitza/b23",
+        "profile: messnetz/gateway",
+        "15:32: found the profile 'messnetz/gateway', which no bus reads; expected one of: ",
+    ),
     ("unit: 7", "unit: 0", "15:68: found 0; expected a whole number >= 1"),
     ("unit: 7", "unit: seven", "15:68: found 'seven'; expected a whole number"),
     ("serial: /dev/ttyUSB0", "tcp: 192.0.2.10:502", "13:10: found '192.0.2.10:502', which bus 'hall' has; expected"),
@@ -138,6 +148,18 @@ def test_a_broken_configuration_is_one_line_and_exit_2(
     assert error.startswith(f"{file}:{says}"), error
     assert "; expected " in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("profile", ["janitza/b32", "messnetz/gateway"])
+def test_a_profile_of_another_driver_is_no_choice(
+    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each that is offered is one that this bus takes."""
+    file = tmp_path / "gw.yaml"
+    file.write_text(GOOD.replace("janitza/b23", profile))
+    offered = _check(file, capsys)[1].partition("one of: ")[2].strip().split(", ")
+    assert "janitza/b23" in offered
+    assert "messnetz/gateway" not in offered
 
 
 HOSTS = ["broker", "broker.town.example", "192.0.2.1", "2001:db8::1", "::1", "fe80::1%eth0", "br\u00fccke.example"]
@@ -237,6 +259,21 @@ def test_a_directory_or_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFi
         assert error.startswith(f"{path}:1:1: found no readable file")
 
 
+def test_a_fifo_is_no_file_and_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody writes into it."""
+    os.mkfifo(tmp_path / "gw.yaml")
+    code, error = _check(tmp_path / "gw.yaml", capsys)
+    assert code == 2
+    assert error.startswith(f"{tmp_path}/gw.yaml:1:1: found no readable file (a FIFO, socket or device); expected a")
+
+
+def test_a_socket_may_be_as_long_as_the_kernel_takes(tmp_path: Path) -> None:
+    """107 bytes."""
+    file = tmp_path / "gw.yaml"
+    file.write_text(GOOD.replace("clock: kernel", f"socket: /run/{'s' * 102}"))
+    assert messnetz.run(["gateway", "check", str(file)]) == 0
+
+
 def test_check_and_status_speak_german_where_asked_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,8 +286,8 @@ def test_check_and_status_speak_german_where_asked_to(
     assert messnetz.run(["gateway", "check", str(file)]) == 0
     assert capsys.readouterr().out == (
         f"{file}: in Ordnung (town-hall-gw: 2 Busse, 2 Geräte)\n"
-        "  Bus hall: 0.3 % seiner Zeit für 1 Geräte\n"
-        "  Bus cellar: 0.9 % seiner Zeit für 1 Geräte\n"
+        "  Bus hall: 0.3 % seiner Zeit für 1 Gerät\n"
+        "  Bus cellar: 0.9 % seiner Zeit für 1 Gerät\n"
     )
     assert messnetz.run(["gateway", "status", str(file)]) == 0
     assert capsys.readouterr().out == (

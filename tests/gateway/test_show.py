@@ -96,6 +96,25 @@ def test_a_reading_that_is_not_believed_is_shown_with_its_reason(monkeypatch: py
     assert show.bus_table(bus, NOW_MS)[-2] == "    ? Spannung L1: außerhalb von 0 bis 500"
 
 
+def test_one_is_not_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In both languages, verbs too."""
+    one = dict.fromkeys(("waiting_batches", "window_batches", "sealed_batches", "sealed_readings"), 1)
+    answer = {**ANSWER, **one, "dropped_readings": 1}
+    assert [line[18:] for line in show.head(answer)[4:]] == [
+        "1 batch waits to be confirmed, the oldest for 21 min; 1.2 MB",
+        "2 of 1 batch",
+        "1 reading in 1 batch, 3000 confirmed, 5 not sealed yet",
+        "1 reading: the disk takes nothing",
+    ]
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    assert [line[18:] for line in show.head(answer)[4:]] == [
+        "1 Paket wartet auf Bestätigung, das älteste seit 21 min; 1.2 MB",
+        "2 von 1 Paket",
+        "1 Messwert in 1 Paket, 3000 bestätigt, 5 noch nicht versiegelt",
+        "1 Messwert: der Datenträger nimmt nichts an",
+    ]
+
+
 def test_it_speaks_german(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels and sentences; what is wrong stays English."""
     monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
@@ -112,7 +131,7 @@ def test_a_refused_reload_comes_second_and_losses_are_loud() -> None:
     lines = show.head({**ANSWER, "refused": refused, "dropped_readings": 7, "rejected_readings": 9})
     assert lines[1] == "NOT RELOADED      gw.yaml:3:7: found 'x'; expected a number"
     assert lines[-2:] == [
-        "Rejected          9 readings; they stay in the spool",
+        "Rejected          9 readings, kept in the spool",
         "LOST              7 readings: the disk takes nothing",
     ]
 
@@ -196,15 +215,37 @@ def test_in_a_pipe_the_rounds_follow_each_other_plainly() -> None:
 
 def test_on_a_terminal_it_is_drawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut to its size, the cursor hidden, and given back at the end."""
-    monkeypatch.setenv("COLUMNS", "30")
-    monkeypatch.setenv("LINES", "6")
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setenv("LINES", "16")
     out = Terminal()
     watch.run(lambda: ANSWER, 0, out, rounds=2)
     drawn = out.getvalue()
     assert drawn.startswith(watch.HIDE_CURSOR + watch.CLEAR + watch.HOME)
     assert drawn.endswith(watch.SHOW_CURSOR)
     first = drawn.split(watch.HOME)[1].replace(watch.CLEAR_LINE, "").replace(watch.CLEAR_BELOW, "")
-    assert first.splitlines() == [*(line[:30] for line in TABLE.splitlines()[:5]), "... +10"]
+    assert first.splitlines() == [line[:70] for line in TABLE.splitlines()]
+
+
+def test_a_window_that_is_too_low_says_how_much_is_left_out() -> None:
+    """In its last line."""
+    assert watch.fit(["a" * 9, "b", "c", "d"], 6, 3) == ["aaaaaa", "b", "... +2"]
+
+
+@pytest.mark.parametrize("size", [(40, 10), (100, 10)])
+def test_a_small_window_shows_the_devices(size: tuple[int, int]) -> None:
+    """One line for the gateway, one for each device, and what is wrong between them."""
+    long = {**MAIN, "id": "school-in-the-long-street-of-our-town-main"}
+    answer = {**ANSWER, "buses": [{**ANSWER["buses"][0], "devices": [long, GYM]}], "seal_error": "no room"}
+    lines = watch.drawn(answer, *size)
+    width = size[0] - 18
+    name = "school-in-the-long-st~" if size[0] == 40 else "school-in-the-long-street-of-our-town-main"
+    assert lines == [
+        "school-gw  connected: NO  waiting: 40",
+        "NOT SEALED: no room",
+        f"{name:<{width}} yes       3 s ago",
+        f"{'school-gym':<{width}} NO          never",
+    ]
+    assert all(len(line) <= size[0] for line in lines)
 
 
 def test_the_cursor_comes_back_whatever_happens() -> None:

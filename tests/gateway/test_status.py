@@ -46,6 +46,35 @@ def test_a_socket_left_behind_is_no_agent(tmp_path: Path) -> None:
     assert asyncio.run(play()) == {"gateway": "gw", "sealed_readings": 7}
 
 
+def test_a_socket_that_somebody_answers_on_is_not_taken(tmp_path: Path) -> None:
+    """A second agent does not start, says why, and the first one is asked as before."""
+    path = tmp_path / "agent.sock"
+
+    async def play() -> dict[str, object] | None:
+        async with status.serve(path, _answer):
+            with pytest.raises(TransientError, match=r"agent\.sock: another agent answers on this socket; stop it, or"):
+                async with status.serve(path, _answer):
+                    pytest.fail("it is taken")
+            return await asyncio.to_thread(status.ask, path)
+
+    assert asyncio.run(play()) == {"gateway": "gw", "sealed_readings": 7}
+
+
+def test_an_agent_that_ends_leaves_a_socket_that_is_not_its_own(tmp_path: Path) -> None:
+    """Somebody has put another one in its place: that one stays."""
+    path = tmp_path / "agent.sock"
+
+    async def play() -> None:
+        async with status.serve(path, _answer):
+            path.unlink()
+            other.bind(str(path))
+            other.listen()
+
+    with socket.socket(socket.AF_UNIX) as other:
+        asyncio.run(play())
+        assert path.exists()
+
+
 def test_no_socket_is_no_agent(tmp_path: Path) -> None:
     """None runs: the caller reads the spool instead."""
     assert status.ask(tmp_path / "agent.sock") is None

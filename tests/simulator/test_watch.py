@@ -33,6 +33,17 @@ def test_a_line_of_status_is_read() -> None:
     assert (status.sealed_readings, status.confirmed_readings, status.connected) == (62, 31, True)
 
 
+def test_a_spool_that_cannot_be_read_is_no_empty_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever waits until nothing waits any more goes on waiting."""
+
+    async def run(_command: tuple[str, ...], _timeout_s: float) -> bytes:
+        return b'{"gateway":"demo-gw","running":true,"spool_error":"spool.sqlite: disk I/O error"}\n'
+
+    monkeypatch.setattr(watch, "run", run)
+    with pytest.raises(DemoError, match=r"demo-gw: spool\.sqlite: disk I/O error"):
+        asyncio.run(watch.status(TownFiles(tmp_path)))
+
+
 def test_a_line_of_the_export_is_read() -> None:
     """As `cloud export --json` writes it; the name is that of the wire."""
     reading = watch.decode_reading(READING)
