@@ -64,11 +64,17 @@ class SpoolThread:
 
     @classmethod
     async def open(
-        cls, path: Path, config: SpoolConfig, devices: Collection[str] = (), keeper: Timekeeper | None = None
+        cls,
+        path: Path,
+        config: SpoolConfig,
+        devices: Collection[str] = (),
+        keeper: Timekeeper | None = None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> SpoolThread:
         """Open the spool on a thread of its own; a disk that does not let it is asked again with every call.
 
-        `devices` are those that a gap concerns where the disk does not tell; `keeper` has the time.
+        `devices` are those that a gap concerns where the disk does not tell; `keeper` has the time;
+        `on_turn` hears whenever a rescue came on a bit, on the spool's thread.
 
         Raises: LockedError where another agent has it.
         """
@@ -79,7 +85,9 @@ class SpoolThread:
             keep_unconfirmed_ms=round(config.keep_unconfirmed_d * DAY_MS),
         )
         keep_ms = round(config.keep_confirmed_d * DAY_MS)
-        made = functools.partial(Spool, path, keep_confirmed_ms=keep_ms, limits=limits, devices=devices)
+        made = functools.partial(
+            Spool, path, keep_confirmed_ms=keep_ms, limits=limits, devices=devices, on_turn=on_turn
+        )
         if keeper is not None:
             made = functools.partial(made, boot=keeper.boot, now_ms=keeper.now_ms)
         return cls(await asyncio.get_running_loop().run_in_executor(executor, made), executor)
