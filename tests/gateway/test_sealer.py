@@ -126,7 +126,7 @@ def test_a_full_disk_costs_nothing_and_keeps_the_order() -> None:
 ILL = {
     "a text that cannot be written": Sample("main", NOW_MS + 2, (Reading("voltage", 230.0, "\ud800"),)),
     "a time that no column holds": Sample("main", 2**64, (Reading("voltage", 230.0, "V"),)),
-    "a device that has no name": Sample("\ud800", NOW_MS + 2, (Reading("voltage", 230.0, "V"),)),
+    "a device whose name is none": Sample("No Name", NOW_MS + 2, (Reading("voltage", 230.0, "\ud800"),)),
 }
 
 
