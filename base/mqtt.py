@@ -158,6 +158,10 @@ class Connection:
         """Whether the broker has accepted us and our subscriptions."""
         return self._ready.is_set() and not self._lost.is_set()
 
+    def renew_will(self, will: Will) -> None:
+        """Leave another will with the broker from the next connection on; that of this one cannot be changed."""
+        self._will = will
+
     def start(self) -> None:
         """Begin to connect; never blocks."""
         self._thread.start()

@@ -46,6 +46,10 @@ class Notifier:
         """Say that the service ends."""
         self._send("STOPPING=1")
 
+    def extend(self, seconds: float) -> None:
+        """Ask for more time to start, reload or stop: so long from now, or until the next call."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
     def alive(self) -> None:
         """Give a sign of life to the watchdog."""
         self._send("WATCHDOG=1")

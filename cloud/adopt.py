@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cloud.outcomes import Kind, Outcome, Tally
+from cloud.pieces import following
 from cloud.points import Point, Series
 from cloud.routing import NS_PER_MS, route
 from cloud.unregistered import ADOPTED_AT, UNREGISTERED, is_adopted, sample_of, seconds_around, time_ms
@@ -89,10 +90,7 @@ def _pieces(store: Store, gateway: str, choice: Choice) -> Iterator[list[Point]]
             yield points
             start_ns = window_end_ns if len(points) < MOST_READINGS else points[-1].time_ns + 1
             continue
-        following = next(iter(store.series(UNREGISTERED, window_end_ns, end_ns, tags)), None)
-        if following is None:
-            return
-        start_ns = following.time_ns
+        start_ns = following(store, UNREGISTERED, window_end_ns, end_ns, tags)
 
 
 class _Piece:

@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import click
@@ -136,10 +137,26 @@ def _collect(file: Path, *, force: bool) -> None:
     with closing(open_store(config.store, file.parent)) as store:
         collector = Collector(config, registry, store, group=group, reload=reload)
         spare_what_is_loaded()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        stop_on_signals(stop)
         signal.signal(signal.SIGHUP, lambda *_: collector.ask_reload())
         collector.run(stop)
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Have SIGTERM and SIGINT set an event; on the main thread only.
+
+    Not in the handler itself: it may interrupt a wait of the main thread that holds the event's lock, and would wait
+    for it for ever. What a handler may do is to put something into a SimpleQueue.
+    """
+    asked: SimpleQueue[int] = SimpleQueue()
+
+    def watch() -> None:
+        asked.get()
+        stop.set()
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda caught, _frame: asked.put(caught))
 
 
 def _measurements(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:

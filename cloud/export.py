@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloud import pieces
 from cloud.routing import NS_PER_MS
 from cloud.unregistered import UNREGISTERED, is_adopted, seconds_around, time_ms
 from wire.vocabulary import measurements
@@ -52,11 +53,11 @@ def readings(store: Store, start_ms: int, end_ms: int, only: Collection[str] = (
     """
     for measurement in _present(store, only):
         if measurement == UNREGISTERED:
-            for point in store.series(measurement, *seconds_around(start_ms, end_ms)):
+            for point in pieces.series(store, measurement, *seconds_around(start_ms, end_ms)):
                 if start_ms <= time_ms(point) < end_ms:
                     yield from _unregistered(point)
         else:
-            for point in store.series(measurement, start_ms * NS_PER_MS, end_ms * NS_PER_MS):
+            for point in pieces.series(store, measurement, start_ms * NS_PER_MS, end_ms * NS_PER_MS):
                 yield from _readings(point)
 
 

@@ -47,6 +47,9 @@ DRAIN_S = 5.0
 """How long a stopping agent waits for confirms; what is not confirmed by then is sent after the next start."""
 CLOCK_S = 1.0
 """How often the clocks are looked at."""
+EXTEND_S = 120.0
+"""What systemd is asked to wait longer for a start or an end during which a broken spool is rescued."""
+EXTEND_EVERY_S = 1.0
 SAY_S = 10.0
 """How often systemd is told how the agent is."""
 LONGEST_PAUSE_S = 60.0
@@ -75,6 +78,7 @@ class Agent:
         self._refused: Refused | None = None
         self._reloading = asyncio.Lock()
         self._is_up = False
+        self._extended_at_s = -EXTEND_EVERY_S
 
     async def run(self, stop: asyncio.Event) -> int:
         """Run until `stop` is set; then finish polls, seal, and wait a little for confirms.
@@ -83,7 +87,7 @@ class Agent:
         """
         file = self._config.file
         devices = [file.gateway, *(device.id for bus in self._config.buses for device in bus.devices)]
-        self._spool = await SpoolThread.open(Path(file.spool.path), file.spool, devices, self._keeper)
+        self._spool = await SpoolThread.open(Path(file.spool.path), file.spool, devices, self._keeper, self._extend)
         await self._recall_time()
         self._uplink = Uplink(
             window=file.uplink.window,
@@ -260,6 +264,13 @@ class Agent:
 
     async def _remember(self, stop: asyncio.Event) -> None:
         await self._judgement.run(stop, self._buses.devices)
+
+    def _extend(self) -> None:
+        """Ask systemd for more time while a rescue goes on; killed in it, the next start would begin it anew."""
+        now_s = time.monotonic()
+        if not self._is_up and now_s - self._extended_at_s >= EXTEND_EVERY_S:
+            self._extended_at_s = now_s
+            self._notifier.extend(EXTEND_S)
 
     def _say(self) -> None:
         """Tell systemd in one line how the agent is."""

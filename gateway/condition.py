@@ -75,7 +75,7 @@ class Condition:
         self._keeper = keeper
         self._spool = spool
         self._deliver = deliver
-        self._backoff = Backoff("the gateway's own condition", logger)
+        self._backoff = Backoff("the spool's condition", logger)
         self._stamps = Stamps(keeper.stamp)
         self.interval_s = 60.0
         self.certificate: Path | None = None
@@ -86,25 +86,30 @@ class Condition:
         while not await clock.stopped_within(stop, due_s - time.monotonic()):
             try:
                 self._deliver(await self.read())
-                self._backoff.succeeded()
-            except MessnetzError as error:
-                self._backoff.failed(error)
             except Exception:
                 logger.exception("the gateway's own condition")
             due_s += self.interval_s * (1 + (time.monotonic() - due_s) // self.interval_s)
 
     async def read(self) -> Sample:
-        """Read what this machine has.
-
-        Raises: TransientError, PermanentError as the spool.
-        """
+        """Read what this machine has; without the values of a spool that does not tell how it is."""
         (at_ms, flags), now_ms = self._stamps.next(time.monotonic()), self._keeper.now_ms()
-        spool = await self._spool()
+        spool = await self._ask_spool()
         values = await asyncio.to_thread(self._values, spool, now_ms)  # a disk that hangs must not stop the polls
         readings = (reading(quantity, value) for quantity, value in values.items() if value is not None)
         return flagged(Sample(self._gateway, at_ms, tuple(readings)), flags)
 
-    def _values(self, spool: SpoolCondition, now_ms: int) -> dict[str, float | None]:
+    async def _ask_spool(self) -> SpoolCondition | None:
+        try:
+            spool = await self._spool()
+        except Exception as error:
+            if not isinstance(error, MessnetzError):
+                logger.exception("the spool's condition")
+            self._backoff.failed(error)
+            return None
+        self._backoff.succeeded()
+        return spool
+
+    def _values(self, spool: SpoolCondition | None, now_ms: int) -> dict[str, float | None]:
         machine = self._machine
         return {
             "temp_cpu": machine.temp_cpu(),
@@ -116,7 +121,7 @@ class Condition:
             "undervoltage": machine.undervoltage(),
             "uptime": machine.uptime(),
             **self._clock(),
-            **spool.values(now_ms),
+            **({} if spool is None else spool.values(now_ms)),
             "certificate_left": self._certificate_left_h(now_ms),
         }
 

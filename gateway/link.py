@@ -70,7 +70,7 @@ class Link:
             client_id=file.gateway,
             handlers=Handlers(on_connected, on_disconnected, on_message),
             subscriptions=[topics.of(file.gateway, "confirm"), *filter(None, [commands])],
-            will=Will(topics.of(file.gateway, "status"), self._will()),
+            will=self._will_on(topics, file.gateway),
         )
         return connection
 
@@ -93,9 +93,17 @@ class Link:
         return connection is not None and connection.publish(topic, payload)
 
     def publish_status(self, payload: bytes) -> None:
-        """Publish the retained status, where there is a connection."""
+        """Publish the retained status, where there is a connection.
+
+        Its next connection's will tells what is in force now. That of the connection that stands was fixed when it was
+        made: to keep up after a reload is not worth a disconnect.
+        """
         if self._connection is not None:
+            self._connection.renew_will(self._will_on(self._topics, self._gateway))
             self._connection.publish(self._topics.of(self._gateway, "status"), payload, retain=True)
+
+    def _will_on(self, topics: Topics, gateway: str) -> Will:
+        return Will(topics.of(gateway, "status"), self._will())
 
     def renew(self) -> None:
         """Connect anew: what the broker still holds for us, it forgets."""

@@ -251,14 +251,45 @@ def _raise_unless_damage(error: sqlite3.DatabaseError) -> None:
 def _save(
     path: Path, new: Path, db: sqlite3.Connection, alive: Callable[[], None], *, is_placed: bool, is_opened: bool
 ) -> None:
-    """Save every sound batch; where the places are known, only what has one: the others were let go of before."""
-    with translated(new):
+    """Save every sound batch; where the places are known, only what has one: the others were let go of before.
+
+    They come in the order of pages. Where there is no room for all, the confirmed ones make room for the others.
+
+    Raises: FullError where there is no room for all.
+    """
+
+    def save(*, confirmed: bool = True) -> None:
         rows = salvage.batches(path)
         while chunk := list(islice(rows, _ROWS)):
             with transaction(db):
                 for row in chunk:
-                    _save_one(db, row, is_placed=is_placed, is_opened=is_opened)
+                    if confirmed or not _is_confirmed(db, row.number):
+                        _save_one(db, row, is_placed=is_placed, is_opened=is_opened)
             alive()
+
+    with translated(new):
+        try:
+            save()
+        except sqlite3.OperationalError as error:
+            if not is_placed or not isinstance(translate(new, error), FullError):
+                raise
+            _drop_confirmed(db)
+            save(confirmed=False)
+            save()
+
+
+def _is_confirmed(db: sqlite3.Connection, number: int) -> bool:
+    found = db.execute("SELECT 1 FROM place WHERE number = ? AND state = ?", (number, CONFIRMED)).fetchone()
+    return found is not None
+
+
+def _drop_confirmed(db: sqlite3.Connection) -> None:
+    """Give up what was saved of confirmed batches."""
+    some = "SELECT number FROM batch JOIN place USING (number) WHERE state = ? LIMIT ?"
+    is_left = True
+    while is_left:
+        with transaction(db):
+            is_left = db.execute(f"DELETE FROM batch WHERE number IN ({some})", (CONFIRMED, _ROWS)).rowcount > 0  # noqa: S608 - a constant
 
 
 def _save_one(db: sqlite3.Connection, row: salvage.Row, *, is_placed: bool, is_opened: bool) -> None:

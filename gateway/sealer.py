@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from base.errors import MessnetzError
 from base.retry import Backoff
+from gateway import boots
 from gateway.spool import Spool
 from gateway.spool_records import DAY_MS, Limits
 from gateway.stamps import is_placed
 from gateway.whole import whole
+from wire.bounds import MAX_TIME_MS
 from wire.gaps import Gap
+from wire.ids import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -61,11 +64,17 @@ class SpoolThread:
 
     @classmethod
     async def open(
-        cls, path: Path, config: SpoolConfig, devices: Collection[str] = (), keeper: Timekeeper | None = None
+        cls,
+        path: Path,
+        config: SpoolConfig,
+        devices: Collection[str] = (),
+        keeper: Timekeeper | None = None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> SpoolThread:
         """Open the spool on a thread of its own; a disk that does not let it is asked again with every call.
 
-        `devices` are those that a gap concerns where the disk does not tell; `keeper` has the time.
+        `devices` are those that a gap concerns where the disk does not tell; `keeper` has the time;
+        `on_turn` hears whenever a rescue came on a bit, on the spool's thread.
 
         Raises: LockedError where another agent has it.
         """
@@ -76,7 +85,9 @@ class SpoolThread:
             keep_unconfirmed_ms=round(config.keep_unconfirmed_d * DAY_MS),
         )
         keep_ms = round(config.keep_confirmed_d * DAY_MS)
-        made = functools.partial(Spool, path, keep_confirmed_ms=keep_ms, limits=limits, devices=devices)
+        made = functools.partial(
+            Spool, path, keep_confirmed_ms=keep_ms, limits=limits, devices=devices, on_turn=on_turn
+        )
         if keeper is not None:
             made = functools.partial(made, boot=keeper.boot, now_ms=keeper.now_ms)
         return cls(await asyncio.get_running_loop().run_in_executor(executor, made), executor)
@@ -181,47 +192,76 @@ class Sealer:
 
     async def _seal(self) -> bool:
         async with self._turn:
-            samples, self._pending = self._pending, deque()
-            losses, self.losses = self.losses, {}
-            self._full.clear()
-            if self._gathering is not None:
-                self._gathering.cancel()
-                self._gathering = None
-            settled = self._uplink.settled()
-            in_flight = self._uplink.dealt_with()
-            stopped, now_ms, boot_ms = self._stopped, self._keeper.now_ms(), self._keeper.boot_ms()
-            timing = self._keeper.timing
+            while not await self._commit():
+                if isinstance(self._error, MessnetzError) or not await self._leave_out():
+                    return False
+        return True
 
-            def commit(spool: Spool) -> None:
-                kept = None if timing is None else spool.keep_time(timing)
-                timed = samples if kept is None else [self._placed(sample, kept) for sample in samples]
-                if timed and stopped:
-                    spool.declare_stopped(stopped, min(sample.measured_at_ms for sample in timed))
-                batches = list(_chunks(timed, self._config.seal_readings))
-                gaps = [_gap(device, loss, kept) for device, loss in losses.items()]
-                since_boot_ms = boot_ms if kept is None else None
-                spool.seal(batches, settled, now_ms, gaps=gaps, in_flight=in_flight, boot_ms=since_boot_ms)
+    async def _commit(self) -> bool:
+        """Seal in one transaction; where that fails, everything is pending again, and `_error` says why."""
+        samples, self._pending = self._pending, deque()
+        losses, self.losses = self.losses, {}
+        self._full.clear()
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        settled = self._uplink.settled()
+        in_flight = self._uplink.dealt_with()
+        stopped, now_ms, boot_ms = self._stopped, self._keeper.now_ms(), self._keeper.boot_ms()
+        timing = self._keeper.timing
 
-            try:
-                await self._spool.run(commit)
-            except Exception as error:
-                if not isinstance(error, MessnetzError):
-                    logger.exception("sealing")
-                self._error = error
-                self._pending = samples + self._pending
-                self._take_back(losses)
-                self._bound()
-                return False
-            if samples:
-                self._stopped = frozenset()
-                self._unread.clear()
-            self.pending_readings -= _count(samples)
-            self._uplink.marked(settled)
-            self._backoff.succeeded()
-            self._error = ""
+        def commit(spool: Spool) -> None:
+            kept = None if timing is None else spool.keep_time(timing)
+            timed = samples if kept is None else [self._placed(sample, kept) for sample in samples]
+            if timed and stopped:
+                spool.declare_stopped(stopped, min(sample.measured_at_ms for sample in timed))
+            batches = list(_chunks(timed, self._config.seal_readings))
+            gaps = [_gap(device, loss, kept) for device, loss in losses.items()]
+            since_boot_ms = boot_ms if kept is None else None
+            spool.seal(batches, settled, now_ms, gaps=gaps, in_flight=in_flight, boot_ms=since_boot_ms)
+
+        try:
+            await self._spool.run(commit)
+        except Exception as error:
+            if not isinstance(error, MessnetzError):
+                logger.exception("sealing")
+            self._error = error
+            self._pending = samples + self._pending
+            self._take_back(losses)
+            self._bound()
+            return False
+        if samples:
+            self._stopped = frozenset()
+            self._unread.clear()
+        self.pending_readings -= _count(samples)
+        self._uplink.marked(settled)
+        self._backoff.succeeded()
+        self._error = ""
         if samples or losses:
             self._on_sealed()
         return True
+
+    async def _leave_out(self) -> bool:
+        """Leave out what cannot be packed, so that the rest can: a fault of ours. Returns whether there was any."""
+        samples, timing = list(self._pending), self._keeper.timing
+
+        def is_ill(sample: Sample) -> bool:
+            try:
+                row = boots.row_of([sample if timing is None else self._placed(sample, timing)])
+            except Exception:
+                logger.exception("device %s: a sample that cannot be packed is left out", sample.device)
+                return True
+            if abs(row.first_ms) <= MAX_TIME_MS:
+                return False
+            logger.error("device %s: a sample of a time that cannot be is left out", sample.device)
+            return True
+
+        ill = {id(sample) for sample in await self._spool.run(lambda _: [each for each in samples if is_ill(each)])}
+        left_out = [sample for sample in self._pending if id(sample) in ill]
+        self._pending = deque(sample for sample in self._pending if id(sample) not in ill)
+        for sample in left_out:
+            self._lose(sample)
+        return bool(left_out)
 
     def _seal_within(self, seconds: float) -> None:
         """Seal so soon, with what comes until then."""
@@ -261,14 +301,25 @@ class Sealer:
     def _bound(self) -> None:
         """Keep what is in memory within its bound, whether the disk refuses or hangs."""
         while self.pending_readings > MAX_PENDING_READINGS and self._pending:
-            lost = self._pending.popleft()
-            self.pending_readings -= len(lost.readings)
-            loss = self.losses.setdefault(lost.device, Loss(lost.measured_at_ms))
-            loss.since_ms = min(loss.since_ms, lost.measured_at_ms)
-            loss.until_ms = max(loss.until_ms, lost.measured_at_ms)
-            loss.readings += len(lost.readings)
-            self.dropped_readings += len(lost.readings)
+            self._lose(self._pending.popleft())
             self._losing.failed(f"{self.dropped_readings} readings lost so far")
+
+    def _lose(self, sample: Sample) -> None:
+        """Count a sample that is no longer pending as lost; the next seal records it as a gap where its device has one.
+
+        A time that cannot be counts as now.
+        """
+        self.pending_readings -= len(sample.readings)
+        self.dropped_readings += len(sample.readings)
+        if not is_id(sample.device):
+            return
+        at_ms = sample.measured_at_ms
+        if not 0 <= at_ms <= MAX_TIME_MS:
+            at_ms = self._keeper.now_ms() if self._keeper.timing is not None else self._keeper.boot_ms()
+        loss = self.losses.setdefault(sample.device, Loss(at_ms))
+        loss.since_ms = min(loss.since_ms, at_ms)
+        loss.until_ms = max(loss.until_ms, at_ms)
+        loss.readings += len(sample.readings)
 
     def _take_back(self, losses: dict[str, Loss]) -> None:
         """Keep losses that could not be recorded, together with those since."""

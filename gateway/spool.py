@@ -97,7 +97,7 @@ class Spool:
     full, busy, read-only or failing: the transaction has not happened, and nothing that was sealed is lost.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the path have a default
         self,
         path: Path,
         *,
@@ -106,8 +106,12 @@ class Spool:
         devices: Iterable[str] = (),
         boot: str = "",
         now_ms: Callable[[], int] = clock.now_ms,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        """`boot` tells this start of the machine from others; `now_ms` says what time it is, or was at the least."""
+        """`boot` tells this start of the machine from others; `now_ms` says what time it is, or was at the least.
+
+        `on_turn` hears on the spool's thread, already while this object is made, whenever a rescue came on a bit.
+        """
         self.path = path
         self.stream = secrets.token_hex(8)
         self._keep_confirmed_ms = keep_confirmed_ms
@@ -131,6 +135,7 @@ class Spool:
         self._failures = 0
         self._counted: tuple[int, Totals] | None = None
         self._tidying = Backoff(f"{path}: making room", logger)
+        self._on_turn = on_turn
         self.turned_at_s = time.monotonic()
         """When a rescue last came on a bit (monotonic): whoever waits for the spool meanwhile does not hang."""
         try:
@@ -396,10 +401,12 @@ class Spool:
         oldest_ms = max(made_ms, now_ms - self._limits.keep_unconfirmed_ms)
         self._room.release()
         known = rescue.Known(frozenset(self._devices), self._alive.number, now_ms, oldest_ms)
+        self._turn()
         rescue.rescue(self.path, known, self._turn)
 
     def _turn(self) -> None:
         self.turned_at_s = time.monotonic()
+        self._on_turn()
 
     def _registered(self, db: sqlite3.Connection) -> int:
         """Return the number of this boot, noted down; belongs into a transaction."""

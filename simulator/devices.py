@@ -16,11 +16,6 @@ from simulator.models import FILLER, Model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REFRESH_MS = 300
-"""A meter computes its registers anew at most this often; requests in between see the same values."""
-LONGEST_HOLD_S = 1.0
-"""A slow meter holds its values until the poll that they belong to is over; one that is slower than any master's
-patience does not, since nobody asks on."""
 BOUNDARY_MS = 2_000
 """A poll so soon before a fault may have been cut short by it."""
 DOUBTED_POLLS = 2
@@ -97,11 +92,8 @@ class Meter:
         """What the answer that is about to be sent suffers from."""
         self._journal = journal
         self._clock = clock
-        self.is_patient = False
-        """Whether its registers change only when one is asked for again: for a machine that may stall amid a poll."""
         self._asked: set[int] = set()
         self._latched_at_ms: int | None = None
-        self._held_until_ms = 0
         self._wrong: Wrong | None = None
         self._position, self._readings = 0, 0
         self._doubted = 0
@@ -112,14 +104,15 @@ class Meter:
         return SimDevice(unit, [registers], action=self._answer)
 
     def latch(self, fault: Fault | None = None, address: int = 0) -> int:
-        """Refresh the registers where that is due; returns the Unix time in ms that they belong to.
+        """Refresh the registers where a poll begins; returns the Unix time in ms that they belong to.
 
-        `address`: of the first register that is asked for.
+        A poll begins where a register is asked for again: however long its requests take (a machine may stall amid
+        them), and however soon the next one comes. `address`: of the first register that is asked for.
         """
         now = self._clock()
         at = self._latched_at_ms
         is_slow = fault is not None and fault.kind == "slow"
-        if at is None or self._is_due(now - at, now, address):
+        if at is None or address in self._asked:
             self._asked.clear()
             self._latched_at_ms = at = now
             self._wrong = fault.wrong if fault else None
@@ -128,14 +121,7 @@ class Meter:
             self._position = self._journal.note(poll, self._readings)
             self._doubted = max(0, self._doubted - 1)
         self._asked.add(address)
-        if is_slow and fault is not None and fault.delay_s <= LONGEST_HOLD_S:
-            self._held_until_ms = now + round(fault.delay_s * 1000) + REFRESH_MS
         return at
-
-    def _is_due(self, age_ms: int, now_ms: int, address: int) -> bool:
-        if self.is_patient:
-            return address in self._asked
-        return not (0 <= age_ms < REFRESH_MS or now_ms < self._held_until_ms)
 
     async def _answer(
         self,
@@ -167,7 +153,6 @@ class Meter:
         if self._latched_at_ms is not None and self._clock() - self._latched_at_ms < BOUNDARY_MS:
             self._journal.doubt(self._position, self._readings)
         self._latched_at_ms = None
-        self._held_until_ms = 0
 
 
 async def _nobody(*_request: object) -> ExcCodes | None:

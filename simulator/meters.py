@@ -36,13 +36,8 @@ class Meters:
         seed: int = 0,
         gateways: Iterable[str] | None = None,
         lines: Path | None = None,
-        is_patient: bool = False,
     ) -> None:
-        """`lines`: the directory for the links to serial ports; a temporary one unless given.
-
-        `is_patient`: as `Meter` has it.
-        """
-        self._is_patient = is_patient
+        """`lines`: the directory for the links to serial ports; a temporary one unless given."""
         self.journal = journal
         self.faults = Faults(seed)
         self._town = town
@@ -130,8 +125,6 @@ class Meters:
             )
             for device in gateway.buses[name]
         }
-        for meter in meters.values():
-            meter.is_patient = self._is_patient
         if name in gateway.lines:
             return RtuBus(meters, BAUD_RATE, lines / name)
         return TcpBus(meters, free_port())

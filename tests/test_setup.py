@@ -96,7 +96,7 @@ def test_help_needs_nothing_but_make(machine: Machine) -> None:
     done = machine.run("make")
     assert done.returncode == 0
     targets = re.findall(r"^make ([a-z]+)  +\S", done.stdout, re.MULTILINE)
-    assert targets == ["help", "demo", "test", "quick", "lint", "bench", "docs", "constraints", "clean"]
+    assert targets == ["help", "demo", "test", "quick", "lint", "bench", "chaos", "docs", "constraints", "clean"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from wire.vocabulary import quantities
 
 Reason: TypeAlias = Literal["stopped", "quota", "disk", "damaged"]
 """`stopped`: the agent did not run; `quota`: evicted for room or age; `disk`: the disk did not take them and memory
-was full; `damaged`: the disk gave back something else than was written."""
+was full, or they could not be packed for it; `damaged`: the disk gave back something else than was written."""
 
 REASONS: tuple[str, ...] = get_args(Reason)
 UNTIL = "gap_until"

@@ -70,7 +70,7 @@ class Plant:
         async with AsyncExitStack() as stack:
             self.files = TownFiles(self.directory, self.size.town)
             self.meters = await stack.enter_async_context(
-                Meters(self.size.town, self.journal, lines=self.directory / "lines", is_patient=True)
+                Meters(self.size.town, self.journal, lines=self.directory / "lines")
             )
             self._mount(stack)
             process, port = await stack.enter_async_context(broker.serve(self.size.broker, self.directory))

@@ -59,6 +59,14 @@ def test_every_word_is_one_datagram(systemd: Systemd) -> None:
     assert systemd.heard() == ["READY=1", "WATCHDOG=1", "STOPPING=1"]
 
 
+def test_more_time_is_asked_for_in_microseconds(systemd: Systemd) -> None:
+    """As sd_notify(3) wants it."""
+    notifier = Notifier(systemd.environment)
+    notifier.extend(2.5)
+    notifier.close()
+    assert systemd.heard() == ["EXTEND_TIMEOUT_USEC=2500000"]
+
+
 def test_a_reload_carries_the_monotonic_time(systemd: Systemd) -> None:
     """Type=notify-reload takes the one that is not older than its own request."""
     before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 import messnetz
-from cloud import town
+from cloud import cli, town
 
 import towns
 
@@ -100,3 +102,18 @@ def test_where_to_listen_is_a_host_and_a_port(listen: str, tmp_path: Path, capsy
     """Nothing else."""
     assert _check(tmp_path, f'listen: "{listen}"\n') == 2
     assert "127.0.0.1:9464" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_that_meets_the_lock_of_the_event_still_ends_the_collector(number: signal.Signals) -> None:
+    """The main thread holds it for a moment in each of its waits."""
+    stop = threading.Event()
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        cli.stop_on_signals(stop)
+        with stop._cond:  # type: ignore[attr-defined] # where a signal may meet the main thread in `wait`
+            signal.raise_signal(number)
+        assert stop.wait(20)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

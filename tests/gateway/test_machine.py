@@ -177,22 +177,42 @@ def test_it_is_read_at_once_and_then_at_its_interval(tmp_path: Path) -> None:
     assert times == sorted(set(times))
 
 
-def test_a_spool_that_is_ill_costs_one_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task goes on."""
+@pytest.mark.parametrize("error", [TransientError("disk full"), RuntimeError("a fault of ours")], ids=str)
+def test_a_spool_that_is_ill_costs_its_own_values_only(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What else the machine tells is delivered, and the spool's values are back when it is."""
     condition, delivered = _condition(tmp_path)
     condition.interval_s = 0.01
-    tries: list[int] = []
 
     async def ill() -> SpoolCondition:
-        tries.append(1)
-        if len(tries) < 3:
-            raise TransientError("disk full") if len(tries) == 1 else RuntimeError("a fault of ours")
+        if not delivered:
+            raise error
         return SpoolCondition(0, None, 0, tmp_path / "none")
 
     monkeypatch.setattr(condition, "_spool", ill)
+    _run(condition, delivered, 2)
+    first, second = ({reading.name for reading in sample.readings} for sample in delivered)
+    assert second - first == {"spool_depth", "spool_age", "spool_size", "spool_rejected"}
+    assert first <= second
+    assert "temp_cpu" in first
 
+
+def test_a_fault_of_ours_costs_one_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task goes on."""
+    condition, delivered = _condition(tmp_path)
+    condition.interval_s = 0.01
+    reads, values = [], condition._values
+
+    def faulty(spool: SpoolCondition | None, now_ms: int) -> dict[str, float | None]:
+        reads.append(now_ms)
+        if len(reads) == 1:
+            raise RuntimeError("a fault of ours")
+        return values(spool, now_ms)
+
+    monkeypatch.setattr(condition, "_values", faulty)
     _run(condition, delivered, 1)
-    assert len(tries) >= 3
+    assert len(reads) == 2
 
 
 @pytest.mark.parametrize("days", [30, 20_000], ids=["UTCTime", "GeneralizedTime, after 2049"])

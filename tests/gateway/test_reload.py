@@ -123,6 +123,29 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.close()
 
 
+def test_a_rescue_at_start_asks_systemd_for_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is ready: its start-up time-out must not kill the rescue again and again."""
+    monkeypatch.setattr("gateway.agent.EXTEND_EVERY_S", 0.0)
+    (desk.directory / "spool.sqlite").write_bytes(b"no database" * 1000)
+
+    async def play() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(desk.agent.run(stop))
+        heard: list[str] = []
+        while "READY=1" not in heard:
+            await asyncio.sleep(0.01)
+            heard += desk.heard()
+            if task.done():
+                await task
+        stop.set()
+        await task
+        before = heard[: heard.index("READY=1")]
+        assert before
+        assert set(before) == {"EXTEND_TIMEOUT_USEC=120000000"}
+
+    asyncio.run(asyncio.wait_for(play(), 20))
+
+
 def test_systemd_hears_of_start_reload_and_end(desk: Desk) -> None:
     """Ready without a broker; a reload, good or bad, ends with ready again."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import pytest
 
 from base.errors import TransientError
 from gateway import sealer as sealers
 from gateway.config import SpoolConfig
-from gateway.sealer import Loss, Sealer
+from gateway.sealer import Loss, Sealer, SpoolThread
 from gateway.spool import SealedBatch, Settled
 from gateway.timekeeper import Timekeeper
 from gateway.uplink import Uplink
@@ -20,10 +20,11 @@ from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from pathlib import Path
 
-    from gateway.sealer import SpoolThread
     from gateway.stamps import Timing
 
+T = TypeVar("T")
 STREAM = "a" * 16
 NOW_MS = 1_795_000_000_000
 
@@ -75,9 +76,9 @@ class Disk:
         """Take note."""
         self.stopped.append((set(devices), now_ms))
 
-    async def run(self, call: Callable[[Disk], None]) -> None:
+    async def run(self, call: Callable[[Disk], T]) -> T:
         """Run a call at once."""
-        call(self)
+        return call(self)
 
 
 def _sealer(disk: Disk, config: SpoolConfig | None = None) -> tuple[Sealer, Uplink, list[str]]:
@@ -122,6 +123,38 @@ def test_a_full_disk_costs_nothing_and_keeps_the_order() -> None:
     assert [sample.measured_at_ms - NOW_MS for sample in disk.batches[0]] == [1, 2]
 
 
+ILL = {
+    "a text that cannot be written": Sample("main", NOW_MS + 2, (Reading("voltage", 230.0, "\ud800"),)),
+    "a time that no column holds": Sample("main", 2**64, (Reading("voltage", 230.0, "V"),)),
+    "a device whose name is none": Sample("No Name", NOW_MS + 2, (Reading("voltage", 230.0, "\ud800"),)),
+}
+
+
+@pytest.mark.parametrize("ill", ILL.values(), ids=list(ILL))
+def test_a_sample_that_cannot_be_packed_costs_the_others_nothing(
+    ill: Sample, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left out and named, its device gets a gap, and the same call seals the rest."""
+
+    async def play() -> tuple[list[Sample], list[Gap]]:
+        thread = await SpoolThread.open(tmp_path / "spool.sqlite", SpoolConfig(floor_mb=1))
+        uplink = Uplink(window=4, timeout_s=10)
+        sealer = Sealer(thread, uplink, SpoolConfig(), Timekeeper("trusted"), lambda: None)
+        for sample in (_sample(1), ill, _sample(3)):
+            sealer.add(sample)
+        assert await sealer.seal()
+        assert (sealer.pending_readings, sealer.dropped_readings) == (0, 1)
+        batches = await thread.run(lambda spool: spool.next_to_send(10))
+        gaps = await thread.run(lambda spool: spool.gaps())
+        await thread.close()
+        return batches[0].samples(), gaps
+
+    samples, gaps = asyncio.run(play())
+    assert samples == [_sample(1), _sample(3)]
+    assert [(gap.device, gap.reason, gap.readings) for gap in gaps] == [("main", "disk", 1)] * (ill.device == "main")
+    assert "is left out" in caplog.text
+
+
 @pytest.mark.parametrize("has_begun", [True, False], ids=["begun", "queued"])
 def test_a_seal_whose_caller_gives_up_loses_nothing(*, has_begun: bool) -> None:
     """Cancelled while the disk is busy: the seal goes on, and the next one finds nothing left to do."""
@@ -129,9 +162,9 @@ def test_a_seal_whose_caller_gives_up_loses_nothing(*, has_begun: bool) -> None:
     class BusyDisk(Disk):
         free = asyncio.Event()
 
-        async def run(self, call: Callable[[Disk], None]) -> None:
+        async def run(self, call: Callable[[Disk], T]) -> T:
             await self.free.wait()
-            call(self)
+            return call(self)
 
     async def play() -> tuple[list[list[Sample]], int]:
         disk = BusyDisk()

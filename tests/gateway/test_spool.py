@@ -14,7 +14,7 @@ import pytest
 
 from base.errors import PermanentError, TransientError
 from base.sqlite import transaction
-from gateway import rescue, spool_file
+from gateway import rescue, spool_file, spool_schema
 from gateway.spool import ALIVE_MS, EXPIRE_MS, Limits, SealedBatch, Settled, Spool, read_totals
 from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
@@ -196,6 +196,27 @@ def test_a_rescue_shows_that_it_goes_on(path: Path) -> None:
     assert len(turns) >= 3
     spool = _open(path)
     assert len(spool.next_to_send(1000)) == 200
+    spool.close()
+
+
+def test_a_rescue_without_room_saves_what_waits_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order of pages: confirmed batches are in the database, the others nowhere else."""
+    spool = _open(path)
+    numbers = spool.seal([_samples(300)] * 200, Settled(), NOW_MS)
+    spool.mark(Settled(frozenset(numbers[:150])), NOW_MS)
+    spool.close()
+    with closing(sqlite3.connect(path)) as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+
+    def prepare_small(db: sqlite3.Connection, new: Path) -> None:
+        spool_schema.prepare(db, new)
+        db.execute(f"PRAGMA max_page_count = {pages * 3 // 4}").fetchall()
+
+    monkeypatch.setattr(rescue, "prepare", prepare_small)
+    rescue.rescue(path, rescue.Known(frozenset(), 200, NOW_MS, NOW_MS))
+    spool = _open(path)
+    assert {batch.number for batch in spool.next_to_send(1000)} >= set(numbers[150:])
+    assert sum(spool.get(number) is not None for number in numbers[:150]) > 10
     spool.close()
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from pymodbus.constants import ExcCodes
 
-from simulator.devices import REFRESH_MS, Journal, Meter, Poll
+from simulator.devices import Journal, Meter, Poll
 from simulator.models import B23, SDM630
 
 BEGIN_MS = 1_795_345_200_000
@@ -42,20 +42,11 @@ def meter(journal: Journal, clock: Clock) -> Meter:
     return Meter("m", SDM630, journal, clock)
 
 
-@pytest.mark.parametrize("after_ms", [0, 1, REFRESH_MS - 1])
-def test_requests_soon_after_a_poll_see_the_same_values(meter: Meter, clock: Clock, after_ms: int) -> None:
-    """A poll of several requests is one poll."""
-    meter.latch()
-    clock.now_ms += after_ms
-    assert meter.latch() == BEGIN_MS
-
-
-def test_a_patient_meter_refreshes_where_a_register_is_asked_for_again() -> None:
+def test_a_meter_refreshes_where_a_register_is_asked_for_again() -> None:
     """However long the requests of one poll take, and however soon the next poll comes."""
     journal = Journal()
     times = iter((BEGIN_MS, BEGIN_MS + 5_000, BEGIN_MS + 5_010, BEGIN_MS + 5_020))
     meter = Meter("a", SDM630, journal, lambda: next(times))
-    meter.is_patient = True
     assert [meter.latch(None, address) for address in (0, 52, 0, 52)] == [
         BEGIN_MS,
         BEGIN_MS,
@@ -65,22 +56,13 @@ def test_a_patient_meter_refreshes_where_a_register_is_asked_for_again() -> None
     assert len(journal.polls) == 2
 
 
-@pytest.mark.parametrize("after_ms", [REFRESH_MS, 2000, -1])
+@pytest.mark.parametrize("after_ms", [1, 2000, -1])
 def test_a_later_request_is_a_new_poll(meter: Meter, clock: Clock, journal: Journal, after_ms: int) -> None:
     """Also where the clock was set back: the registers never stand still for long."""
     meter.latch()
     clock.now_ms += after_ms
     assert meter.latch() == BEGIN_MS + after_ms
     assert journal.polls == [Poll("m", BEGIN_MS), Poll("m", BEGIN_MS + after_ms)]
-
-
-def test_the_refresh_counts_from_the_last_poll_not_from_the_last_request(meter: Meter, clock: Clock) -> None:
-    """Requests that come all the time do not keep the registers from refreshing."""
-    seen = []
-    for _ in range(4):
-        seen.append(meter.latch())
-        clock.now_ms += 200
-    assert seen == [BEGIN_MS, BEGIN_MS, BEGIN_MS + 400, BEGIN_MS + 400]
 
 
 def test_the_journal_counts_readings(journal: Journal, clock: Clock) -> None:

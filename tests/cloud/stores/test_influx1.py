@@ -374,7 +374,7 @@ def test_a_row_limit_of_the_server_hides_nothing(make_influx1: Callable[..., Inf
 @pytest.mark.slow
 def test_a_body_that_is_too_long_is_rejected(make_influx1: Callable[..., Influx1]) -> None:
     """The caller asks again in parts, and the parts fit."""
-    store = Influx1Store(make_influx1(environment={"INFLUXDB_HTTP_MAX_BODY_SIZE": "1000"}).url)
+    store = Influx1Store(make_influx1(environment={"INFLUXDB_HTTP_MAX_BODY_SIZE": "2000"}).url)
     store.prepare()
     points = [Point(METER, number, {"v": number / 7}) for number in range(400)]
 
