@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,8 +39,12 @@ class Disk:
         (self.directory / FILLER).unlink(missing_ok=True)
 
     def unmount(self) -> None:
-        """Take it away; what is on it is gone."""
+        """Take it away, and leave what was on it in the directory instead."""
+        copy = self.directory.with_name(f"{self.directory.name}-kept")
+        shutil.copytree(self.directory, copy)
         subprocess.run(["umount", "--lazy", str(self.directory)], check=False, timeout=TIMEOUT_S)  # noqa: S603, S607
+        shutil.copytree(copy, self.directory, dirs_exist_ok=True)
+        shutil.rmtree(copy)
 
 
 def mount(directory: Path) -> Disk | None:
