@@ -103,7 +103,7 @@ def measure(scale: Scale) -> list[Row]:
         Row(what="fleet: 1,000 gateways reconnect, sessions lost", measured=report.sessions_lost, unit="", must=0),
         Row(
             what="fleet: their fresh data, sealed to confirmed, at most",
-            measured=None if outcome.without_fresh else report.fresh_most_s,
+            measured=MOST_S if outcome.without_fresh else report.fresh_most_s,
             unit="s",
             must=60,
             note=f"p99 {report.fresh_p99_s or 0:.1f} s; {outcome.without_fresh} gateways without",

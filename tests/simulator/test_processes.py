@@ -188,6 +188,13 @@ def state_of(process: Process) -> str:
         return stat.read().rpartition(")")[2].split()[0]
 
 
+async def until_state(process: Process, *, is_held: bool) -> None:
+    """Wait until the kernel has done what the signal says; that may take a moment."""
+    async with asyncio.timeout(DEADLINE_S):
+        while (state_of(process) == "T") != is_held:
+            await asyncio.sleep(0.01)
+
+
 def test_a_paused_process_goes_on_and_ends(tmp_path: Path) -> None:
     """SIGSTOP holds it, SIGCONT lets it go on; one that is paused ends as gently as any other."""
 
@@ -195,9 +202,9 @@ def test_a_paused_process_goes_on_and_ends(tmp_path: Path) -> None:
         async with Process("collector", python(SAYS_READY), tmp_path / "log") as process:
             await until_ready(process)
             process.pause()
-            assert state_of(process) == "T"
+            await until_state(process, is_held=True)
             process.resume()
-            assert state_of(process) != "T"
+            await until_state(process, is_held=False)
             process.pause()
             with pytest.raises(UnstartedError):  # by SIGTERM, not by the kill that follows a time-out
                 await process.stop(DEADLINE_S)
