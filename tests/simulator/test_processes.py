@@ -191,7 +191,7 @@ def state_of(process: Process) -> str:
 async def until_state(process: Process, *, is_held: bool) -> None:
     """Wait until the kernel has done what the signal says; that may take a moment."""
     async with asyncio.timeout(DEADLINE_S):
-        while (state_of(process) == "T") != is_held:
+        while (state_of(process) == "T") != is_held:  # noqa: ASYNC110 - the kernel sends no event
             await asyncio.sleep(0.01)
 
 
