@@ -38,6 +38,8 @@ MAX_ASIDE_BYTES = 64 << 20
 MAX_HOLES = 1000
 _ROWS = 64
 """Rows in one transaction."""
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a damaged file raises; the second where SQLite's message quotes what is damaged."""
 _TABLES = {"place": 6, "gap": 7, "device": 1, "total": 2}
 _KNOWN = "INSERT OR IGNORE INTO {} VALUES ({})"
 
@@ -164,7 +166,7 @@ def _mend_first_page(path: Path, new: Path) -> None:
     try:
         with _reader(path) as old:
             old.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.DatabaseError as error:
+    except _UNREADABLE as error:
         if not isinstance(translate(path, error), CorruptError):
             return
         with new.open("rb") as template:
@@ -190,14 +192,14 @@ def _copy_tables(path: Path, db: sqlite3.Connection) -> tuple[dict[str, bool], i
         old.text_factory = lenient
         for table, columns in _TABLES.items():
             complete[table] = False
-            with contextlib.suppress(sqlite3.DatabaseError):
+            with contextlib.suppress(*_UNREADABLE):
                 sound = old.execute(f"PRAGMA quick_check('{table}')").fetchone()[0] == "ok"
                 rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608 - of four names
                 while chunk := rows.fetchmany(_ROWS):
                     with transaction(db):
                         db.executemany(_KNOWN.format(table, ", ".join("?" * columns)), chunk)
                 complete[table] = sound
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with contextlib.suppress(*_UNREADABLE):
             highest = old.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()[0] or 0
     return complete, highest
 
