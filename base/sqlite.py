@@ -47,8 +47,13 @@ _KINDS = {
 }
 
 
-def translate(path: Path, error: sqlite3.DatabaseError | OSError) -> MessnetzError:
-    """Say what an error of SQLite or of the system means to the caller."""
+def translate(path: Path, error: sqlite3.DatabaseError | OSError | UnicodeDecodeError) -> MessnetzError:
+    """Say what an error of SQLite or of the system means to the caller.
+
+    Python raises UnicodeDecodeError in its stead where SQLite quotes in its message what is damaged on the disk.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return CorruptError(f"{path} is no sound SQLite file: text that is none ({error.reason})")
     if isinstance(error, OSError):
         return _of_system(path, error)
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
@@ -76,7 +81,7 @@ def translated(path: Path) -> Iterator[None]:
     """Turn what SQLite and the system raise inside into errors of ours."""
     try:
         yield
-    except (sqlite3.DatabaseError, OSError) as error:
+    except (sqlite3.DatabaseError, OSError, UnicodeDecodeError) as error:
         raise translate(path, error) from error
 
 

@@ -43,6 +43,8 @@ _NO_ROOM = {
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_WRITE),
     *(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP),
 }
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a damaged file raises; the second where SQLite's message quotes what is damaged."""
 _TABLES = {"place": 6, "gap": 8, "device": 1, "total": 2, "boot": 6, "start": 2}
 """And their columns."""
 
@@ -196,7 +198,7 @@ def _mend_first_page(path: Path, new: Path) -> None:
     try:
         with _reader(path) as old:
             old.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.DatabaseError as error:
+    except _UNREADABLE as error:
         if not isinstance(translate(path, error), CorruptError):
             return
         with new.open("rb") as template:
@@ -221,7 +223,7 @@ def _copy_tables(path: Path, db: sqlite3.Connection) -> tuple[dict[str, bool], i
         complete = {table: _copy(table, columns, old, db) for table, columns in _TABLES.items()}
         try:
             highest = old.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()[0] or 0
-        except sqlite3.DatabaseError as error:
+        except _UNREADABLE as error:
             _raise_unless_damage(error)
             highest = 0
     return complete, highest
@@ -236,13 +238,13 @@ def _copy(table: str, columns: int, old: sqlite3.Connection, db: sqlite3.Connect
         while chunk := rows.fetchmany(_ROWS):
             with transaction(db):
                 db.executemany(insert, [row + (None,) * (columns - len(row)) for row in chunk])  # of an older schema
-    except sqlite3.DatabaseError as error:
+    except _UNREADABLE as error:
         _raise_unless_damage(error)
         return False
     return is_sound
 
 
-def _raise_unless_damage(error: sqlite3.DatabaseError) -> None:
+def _raise_unless_damage(error: Exception) -> None:
     """Raise what says that the disk has no room: that is no damage, and the rescue waits."""
     if getattr(error, "sqlite_errorcode", None) in _NO_ROOM:
         raise error

@@ -219,7 +219,15 @@ def _break_log_in_the_middle(path: Path, chance: random.Random) -> None:
         _garbage(log, chance.randrange(32, log.stat().st_size - 4000), 50, chance)
 
 
+def _break_schema(path: Path, _chance: random.Random) -> None:
+    """Change a byte of a table's definition to one that no text has: SQLite quotes it in its error."""
+    for file in (path, path.with_name(path.name + "-wal")):
+        if file.exists():
+            file.write_bytes(file.read_bytes().replace(b"state INTEGER", b"state \xfaNTEGER"))
+
+
 DAMAGES = (
+    _break_schema,
     _break_header,
     _break_first_page,
     _break_pages,
