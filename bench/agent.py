@@ -26,7 +26,7 @@ INTERVAL_S = 10.0
 MANY_BUSES, MANY_DEVICES = 200, 600
 """With 0.1 s they ask for 96,000 readings/s: more than can be had, so that the agent's core is the limit. Three devices
 a bus are what its time allows at that interval (`messnetz gateway check`)."""
-STARTS = 3
+RUNS = STARTS = 3
 FEW_DEVICES = 5
 SEAL_INTERVAL_S = SpoolConfig().seal_interval_s
 
@@ -165,7 +165,9 @@ def measure(scale: Scale) -> list[Row]:
         say("agent: memory and CPU at 200 readings/s")
         calm = steady(directory / "steady", scale.seconds(90, 3))
         say("agent: most readings/s")
-        rate, cpu = most(directory / "most", scale.seconds(20, 2))
+        runs = scale.count(RUNS, 1)
+        rates = sorted(most(directory / f"most{number}", scale.seconds(15, 2)) for number in range(runs))
+        rate, cpu = rates[runs // 2]
         say("agent: start to first confirm")
         first_s = start(directory / "start")
         say("agent: bytes a reading")
@@ -200,7 +202,7 @@ def measure(scale: Scale) -> list[Row]:
             dream=60_000,
             better="more",
             peer=peer.most_readings_per_s,
-            note=f"{cpu:.0f} % of the core, so {rate / max(cpu, 1) * 100:,.0f} a second of its CPU; "
+            note=f"middle of {runs}; {cpu:.0f} % of the core, so {rate / max(cpu, 1) * 100:,.0f} a second of its CPU; "
             "peer: as configured by default, one request a tag",
         ),
         Row(
