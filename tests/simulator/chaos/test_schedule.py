@@ -32,7 +32,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
     assert plan(7, 180, TARGETS) != plan(8, 180, TARGETS)
 
 
-@pytest.mark.parametrize("seconds", [6.0, 30.0, 180.0, HOUR_S])
+@pytest.mark.parametrize("seconds", [6.0, 30.0, 180.0, pytest.param(HOUR_S, marks=pytest.mark.slow)])
 def test_faults_lie_within_the_time_and_last(seconds: float) -> None:
     """Whatever the seed."""
     for seed in SEEDS:
