@@ -34,10 +34,10 @@ def _new(directory: Path, *sectors: str) -> Path:
 
 def _check(directory: Path) -> None:
     """Run every check that there is; they say what is wrong themselves."""
-    registry = str(directory / "registry.yaml")
+    built = str(directory / "registry.yaml")
     assert _run("town", "check", str(directory)) == 0
     first = [] if (directory / "registry.yaml").exists() else ["--first"]
-    assert _run("town", "registry", str(directory), "--output", registry, *first) == 0
+    assert _run("town", "registry", str(directory), "--output", built, *first) == 0
     for file in (directory / "gateways").iterdir():
         assert _run("gateway", "check", str(file)) == 0
     assert _run("cloud", "check", "--offline", str(directory / "collector.yaml")) == 0
