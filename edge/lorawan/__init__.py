@@ -1,0 +1,1 @@
+"""LoRaWAN: three sources, one device model, any codec."""
