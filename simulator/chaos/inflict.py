@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from simulator.chaos.plant import STORE
-from simulator.chaos.schedule import STEPS_S
+from simulator.chaos.schedule import STEPS_S, TO_1970
 from simulator.devices import now_ms
 from simulator.processes import DemoError, run
 
@@ -211,14 +211,15 @@ class Inflictor:
             return
 
     async def _step_clock(self, fault: Fault) -> str:
-        step_s = random.Random(fault.seed).choice(STEPS_S)  # noqa: S311 - no secret
+        chosen_s = random.Random(fault.seed).choice(STEPS_S)  # noqa: S311 - no secret
+        step_s = -round(time.time()) if chosen_s == TO_1970 else chosen_s
         file = self._plant.clock_file(fault.target)
         file.write_text(f"{step_s:+d}\n", encoding="ascii")
         try:
             await asyncio.sleep(fault.for_s)
         finally:
             file.write_text("+0\n", encoding="ascii")
-        return f"{step_s:+d} s and back"
+        return f"{'to 1970' if chosen_s == TO_1970 else f'{step_s:+d} s'} and back"
 
 
 def _flip(plant: Plant, fault: Fault) -> str:
