@@ -75,6 +75,7 @@ class Run:
             self._plant, self._inflictor = plant, Inflictor(plant)
             if not plant.disks and "full" in self.kinds:
                 self.skipped = [*self.skipped, "full disk: only root may mount a small one"]
+            stalls = asyncio.create_task(self._inflictor.watch_stalls())
             try:
                 async with self._bearing():
                     await self._break(interrupts)
@@ -83,6 +84,8 @@ class Run:
                     await self._end()
                 return await self._report()
             finally:
+                stalls.cancel()
+                await asyncio.gather(stalls, return_exceptions=True)
                 await self._inflictor.close()
 
     @asynccontextmanager
