@@ -34,7 +34,8 @@ SPOOL = {"seal_interval_s": 1.0}
 UPLINK = {"confirm_timeout_s": 2.0}
 """Many small batches, and most of them on their way when something breaks."""
 BUS = {"timeout_s": 4.0}
-"""What an agent gave up is no reading, and a meter does not know of it; that a machine stalls for a second is no fault."""
+"""What an agent gave up is no reading, and a meter does not know of it; that a machine stalls for a second is no
+fault."""
 
 
 @dataclass(frozen=True)
