@@ -69,10 +69,10 @@ def test_the_app_s_key_alone_decrypts_and_says_that_it_did_not_check(tmp_path: P
 
 def test_a_join_request_is_checked_with_the_app_key(tmp_path: Path) -> None:
     """One digit of the recorded frame was changed by who published it: its MIC is wrong."""
-    keys = _keys(tmp_path, f'"3133323874356905": {OTAA}')
+    keys = _keys(tmp_path, f'"3331383274356905": {OTAA}')
     bad = _decoded("0039363463336913aa05693574323831330489c65b1305", keys)
     good = _decoded("0039363463336913aa05693574323831330489c65b1304", keys)
-    assert (good["dev_eui"], good["join_eui"]) == ("3133323874356905", "aa13693363343639")
+    assert (good["dev_eui"], good["join_eui"]) == ("3331383274356905", "aa13693363343639")
     assert good["dev_nonce"] == 0x8904
     assert (bad["mic_ok"], good["mic_ok"]) == (False, True)
     assert _decoded("0039363463336913aa05693574323831330489c65b1304")["mic_ok"] is None
