@@ -16,6 +16,7 @@ import msgspec
 from cloud.command import CommandFile
 from cloud.config import CollectorFile
 from cloud.town import TownFile
+from edge.lorawan.profile import LorawanProfile
 from edge.modbus.config import ModbusBusConfig
 from edge.modbus.register_map import RegisterProfile
 from edge.modbus.sunspec.profile import SunSpecProfile
@@ -53,7 +54,9 @@ def gateway() -> dict[str, Any]:
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "gateway.json": gateway,
-    "profile.json": lambda: _schema("A profile of a device", RegisterProfile, SunSpecProfile, OwnProfile),
+    "profile.json": lambda: _schema(
+        "A profile of a device", RegisterProfile, SunSpecProfile, LorawanProfile, OwnProfile
+    ),
     "town.json": lambda: _schema("A Messnetz town", TownFile),
     "sites.json": lambda: _schema("The sites of a Messnetz town", dict[str, Site]),
     "collector.json": lambda: _schema("A collector", CollectorFile),
