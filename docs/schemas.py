@@ -51,7 +51,8 @@ def gateway() -> dict[str, Any]:
 
 
 def _profile_kinds() -> list[type]:
-    return [kind for name in drivers.DRIVERS for kind in drivers.load(name).profile_kinds()]
+    kinds = [kind for name in drivers.DRIVERS for kind in drivers.load(name).profile_kinds()]
+    return list(dict.fromkeys(kinds))  # several drivers may read the same profiles
 
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
