@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from edge.interface import BusPlan, Driver
 
 DRIVERS = {
+    "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
-DECODERS: dict[str, str] = {}
+DECODERS: dict[str, str] = {
+    "mbus": "edge.mbus.decode:decode",
+}
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
 
 
