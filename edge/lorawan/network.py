@@ -430,7 +430,7 @@ class Network:
             return "TOO_LATE"
         if len(frame) > window.rate.max_payload_bytes + phy.LEAST_DATA_BYTES + 1:
             return "TOO_LONG"
-        airtime_s = eu868.airtime_s(window.rate, len(frame), has_crc=False)
+        airtime_s = eu868.airtime_s(window.rate, len(frame))
         duty = self._concentrators.duty(best.gateway)
         if not duty.allows(window.frequency_hz, airtime_s, now_s):
             return "DUTY_CYCLE"
