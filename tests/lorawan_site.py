@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from lora_packet import Keys
 
+from edge.lorawan import state as states
 from edge.lorawan.concentrators import Concentrators
 from edge.lorawan.keys import DeviceKeys
 from edge.lorawan.network import Member, Network
@@ -79,6 +80,8 @@ async def run_site(
             await concentrator.is_served()
         yield Site(network, state, concentrators, concentrator, port)
     concentrators.close()
-    if not is_killed:  # who is killed gives nothing back
+    if is_killed:  # who is killed gives nothing back, and remembers nothing
+        states._taken.clear()
+    else:
         await network.close()
     state.close()

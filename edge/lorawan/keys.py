@@ -109,3 +109,10 @@ def _device(document: Document, name: str) -> DeviceKeys:
     if address is not None and (not isinstance(address, str) or not _DEV_ADDR.match(address)):
         raise document.error((name, "dev_addr"), "something else", "8 hexadecimal digits, in quotes")
     return DeviceKeys(dev_addr=None if address is None else int(address, 16), **found)
+
+
+def lacking(of_device: DeviceKeys | None, file: Path) -> str:
+    """Say what a file does not tell of a device that needs an app_key or a session, and not both."""
+    if of_device is None:
+        return f"{file} has no keys"
+    return f"{file} has {'too many' if of_device.is_otaa else 'too few'} keys"

@@ -260,6 +260,7 @@ class Network:
             self._refuse("refused", session.dev_eui, _why(verdict.kind, verdict.f_cnt))
             return
         lost = session.take(verdict, frame, now_s)
+        self._state.taken(session.id, session.run, verdict.f_cnt)
         self._end_former(session)
         answers = self._mac_answers(session, frame, verdict.f_cnt, receptions)
         self._acknowledged(session, frame)

@@ -8,9 +8,10 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
-from base.errors import MessnetzError, PermanentError, TransientError
+from base.errors import ConfigError, MessnetzError, PermanentError, Position, TransientError
 from base.retry import Backoff
 from edge.interface import Heard, Measured, NoAnswerError, ParkedError, Traffic
+from edge.lorawan import keys as keyring
 from edge.lorawan import profile as profiles
 from edge.lorawan.codec.errors import NoWorkerError
 from edge.lorawan.concentrators import Concentrators
@@ -68,7 +69,13 @@ class LorawanUdpBus:
         while not self._ready:
             if self._taking is None:
                 self._taking = await network.uplinks.get()
-            await self._decode(self._taking)
+            try:
+                await self._decode(self._taking)
+            except asyncio.CancelledError:  # a reload: its successor decodes it
+                raise
+            except Exception:
+                self._taking = None
+                raise
             self._taking = None
         return self._ready.popleft()
 
@@ -80,26 +87,39 @@ class LorawanUdpBus:
                     await self._open()
                     self._backoff.succeeded()
                     self._why = ""
-                except TransientError as error:
+                except MessnetzError as error:
                     self._why = str(error)
                     await asyncio.sleep(self._backoff.failed(error))
             return self._network
 
     async def _open(self) -> None:
-        plan = self._plan
+        plan, members = self._plan, self._members()
         if self._state is None:
             self._state = await asyncio.to_thread(State, plan.state)
         concentrators = Concentrators(plan.id, plan.concentrators)
         network = Network(
             plan.id, self._state, concentrators, net_id=plan.net_id, antenna_gain_dbi=plan.antenna_gain_dbi
         )
-        network.serve(self._members())
+        network.serve(members)
         concentrators.on_frame = network.frame
         await concentrators.open(plan.host, plan.port)
         self._concentrators, self._network = concentrators, network
 
     def _members(self) -> dict[str, Member]:
-        return {eui: Member(eui, target.keys, may_reset=target.may_reset) for eui, target in self._by_eui.items()}
+        """Return the devices with their keys, which are read now where they were not at hand before.
+
+        Raises: ConfigError where they are not at hand now either.
+        """
+        file = self._plan.keys_file
+        late = keyring.load(file) if any(target.keys is None for target in self._plan.devices) else {}
+        members: dict[str, Member] = {}
+        for eui, target in self._by_eui.items():
+            keys = target.keys or late.get(eui)
+            if keys is None or keys.is_otaa == keys.is_abp:
+                found = f"{eui}, of which {keyring.lacking(keys, file)}"
+                raise ConfigError(Position(file), found, "an app_key, or a whole session")
+            members[eui] = Member(eui, keys, may_reset=target.may_reset)
+        return members
 
     async def _decode(self, received: Received) -> None:
         """Make samples of an uplink, those of former times first; the last one commits its counter."""

@@ -15,7 +15,7 @@ from edge.lorawan import profile as profiles
 from edge.lorawan.keys import dev_eui
 from edge.lorawan.profile import LorawanProfile
 from edge.lorawan.udp.config import STATE_DIRECTORY, LorawanUdpBusConfig
-from edge.modbus.config import parse_endpoint
+from edge.stream import parse_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,8 @@ class LorawanTarget:
     id: str
     dev_eui: str
     interval_s: float
-    keys: DeviceKeys = field(repr=False)
+    keys: DeviceKeys | None = field(repr=False)
+    """None at a desk where the file of keys is not: then it is read when the bus is opened."""
     may_reset: bool
     spreading_factor: int
     profile: LorawanProfile = field(repr=False)
@@ -74,6 +75,7 @@ class LorawanUdpPlan:
     concentrators: tuple[str, ...]
     net_id: int
     antenna_gain_dbi: float
+    keys_file: Path
     state: Path
     devices: tuple[LorawanTarget, ...]
     listens = True
@@ -123,13 +125,16 @@ class LorawanUdpDriver:
         return (LorawanProfile,)
 
     def plan(self, document: Document, path: Path_) -> BusPlan:
-        """Check the bus at a path of a gateway's file; reads the devices' keys.
+        """Check the bus at a path of a gateway's file, and its devices' keys.
+
+        At a desk the keys are not; there is not even the directory where they would be. Then all but them is checked.
 
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(LorawanUdpBusConfig, path)
         host, port = _listen(document, path, config)
         keys_file = document.file.parent / config.keys
+        targets = tuple(_targets(document, path, config, keys_file))
         state = Path(config.state or f"{STATE_DIRECTORY}/lorawan-{config.id}.sqlite")
         return LorawanUdpPlan(
             config.id,
@@ -138,14 +143,15 @@ class LorawanUdpDriver:
             tuple(dev_eui(eui) for eui in config.concentrators),
             int(config.net_id, 16),
             config.antenna_gain_dbi,
+            keys_file,
             document.file.parent / state,
-            tuple(_targets(document, path, config, keys_file)),
+            targets,
         )
 
 
 def _listen(document: Document, path: Path_, config: LorawanUdpBusConfig) -> tuple[str, int]:
     endpoint = parse_endpoint(config.listen)
-    if endpoint is None or ":" not in config.listen:
+    if endpoint is None:
         raise document.error((*path, "listen"), repr(config.listen), "HOST:PORT, such as 127.0.0.1:1700")
     if not config.concentrators and not _is_loopback(endpoint.host):
         found = f"{config.listen!r}, which others reach, without a list of concentrators"
@@ -161,7 +167,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _targets(document: Document, path: Path_, config: LorawanUdpBusConfig, keys_file: Path) -> list[LorawanTarget]:
-    keys = keyring.load(keys_file)
+    keys = keyring.load(keys_file) if keys_file.parent.is_dir() else None
     targets: list[LorawanTarget] = []
     known: dict[str, str] = {}
     for index, device in enumerate(config.devices):
@@ -170,12 +176,7 @@ def _targets(document: Document, path: Path_, config: LorawanUdpBusConfig, keys_
         if eui in known:
             raise document.error((*at, "dev_eui"), f"{eui}, which {known[eui]!r} has", "each DevEUI once")
         known[eui] = device.id
-        of_device = _keys(document, (*at, "dev_eui"), eui, keys, keys_file)
-        if device.counter_reset == "accept" and of_device.is_otaa:
-            found = "'accept' for a device that joins"
-            raise document.error(
-                (*at, "counter_reset"), found, "it with devices without app_key: each join counts anew"
-            )
+        of_device = _keys(document, at, device, keys, keys_file)
         profile = planning.profile_of(document, (*at, "profile"), device.profile, profiles.DRIVER, profiles.load)
         values = planning.parameters_of(document, at, device, profile)
         target = LorawanTarget(
@@ -193,13 +194,24 @@ def _targets(document: Document, path: Path_, config: LorawanUdpBusConfig, keys_
     return targets
 
 
-def _keys(document: Document, at: Path_, eui: str, keys: Mapping[str, DeviceKeys], keys_file: Path) -> DeviceKeys:
+def _keys(
+    document: Document,
+    at: Path_,
+    device: LorawanUdpDevice,
+    keys: Mapping[str, DeviceKeys] | None,
+    keys_file: Path,
+) -> DeviceKeys | None:
+    if keys is None:
+        return None
+    eui = dev_eui(device.dev_eui)
     of_device = keys.get(eui)
-    if of_device is None:
-        raise document.error(at, f"{eui}, of which {keys_file} has no keys", f"a line there: {eui}: {EXPECTED_KEYS}")
-    if of_device.is_otaa == of_device.is_abp:
-        found = f"{eui}, of which {keys_file} has {'too much' if of_device.is_otaa else 'too little'}"
-        raise document.error(at, found, EXPECTED_KEYS)
+    if of_device is None or of_device.is_otaa == of_device.is_abp:
+        raise document.error(
+            (*at, "dev_eui"), f"{eui}, of which {keyring.lacking(of_device, keys_file)}", EXPECTED_KEYS
+        )
+    if device.counter_reset == "accept" and of_device.is_otaa:
+        found, expected = "'accept' for a device that joins", "it with ABP only: each join counts anew"
+        raise document.error((*at, "counter_reset"), found, expected)
     return of_device
 
 

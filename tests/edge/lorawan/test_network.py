@@ -237,6 +237,19 @@ async def test_a_seal_after_the_end_of_the_bus_is_committed(tmp_path: Path, pack
 
 
 @in_loop
+async def test_a_bus_that_is_opened_anew_takes_no_frame_again(tmp_path: Path, packets: LoraPacket) -> None:
+    """While the agent goes on, what waits for its seal is not lost, and is not counted twice."""
+    frame = packets.uplink(KEYS, 10, b"waits")
+    async with run_site(tmp_path / "state") as site:
+        site.concentrator.push(frame)
+        await _uplink(site)
+    async with run_site(tmp_path / "state") as site:
+        site.concentrator.push(frame)
+        await _until(site, duplicates=1)
+        assert site.network.uplinks.empty()
+
+
+@in_loop
 async def test_no_downlink_counter_is_used_twice(tmp_path: Path, packets: LoraPacket) -> None:
     """Neither after a kill, which costs a block of them, nor after a stop, which costs none."""
     used: list[int] = []
