@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from edge.interface import BusPlan, Driver
 
 DRIVERS = {
+    "lorawan_udp": "edge.lorawan.udp.driver",
     "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
+    "lorawan": "edge.lorawan.decode:decode",
     "mbus": "edge.mbus.decode:decode",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
