@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from wire.town import Sector
 
 DEBUG = "MESSNETZ_DEBUG"
-OPTIONAL_MODULES = {"amqtt", "influxdb_client", "nacl", "pymodbus", "rich", "serial", "sunspec2", "urllib3"}
+OPTIONAL_MODULES = {
+    *("amqtt", "cryptography", "gpiod", "influxdb_client", "meterbus", "nacl", "pms", "pymodbus", "pynmea2", "quickjs"),
+    *("rich", "serial", "sml", "sunspec2", "urllib3"),
+}
 """What the extras in pyproject.toml bring; a plain installation has none of them."""
 SECTORS = ("traffic", "buildings", "industry", "heat", "climate")
 """As `wire.town` has them; repeated here so that `--help` needs no import."""

@@ -20,7 +20,7 @@ from cloud.command import CommandFile
 from cloud.config import CollectorFile
 from cloud.stores.config import EmbeddedConfig, Influx1Config, Influx2Config, StoreConfig
 from cloud.town import TownFile
-from edge.modbus.config import ModbusBusConfig, ModbusDevice
+from edge import drivers
 from gateway.config import GatewayFile, SpoolConfig, UplinkConfig
 from wire import profile as profiles
 from wire.town import Coordinates, Site
@@ -46,13 +46,34 @@ UNITS = {
 """End of a setting's name -> its unit; the first that fits. The others are counts and numbers without one."""
 NOTE = "<!-- Made by docs/generate.py; change the code and run `make docs`. -->\n"
 
+
+def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:  # noqa: ANN401 - any annotation
+    """Find the structs in a type, each before those that it holds."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+        for held in get_type_hints(kind).values():
+            yield from _structs(held)
+    for argument in get_args(kind):
+        yield from _structs(argument)
+
+
+def _buses() -> Iterator[tuple[str, str, list[type[msgspec.Struct]]]]:
+    """Make a section of every driver's buses."""
+    told: set[type] = {MqttConfig, TlsConfig}
+    for name in drivers.DRIVERS:
+        driver = drivers.load(name)
+        new = [struct for struct in dict.fromkeys(_structs(driver.config)) if struct not in told]
+        told.update(new)
+        yield f"{driver.title}: an item of `buses`", f"With `driver: {name}`.", new
+
+
 SECTIONS: list[tuple[str, str, list[type[msgspec.Struct]]]] = [
     (
         "A gateway: `gateways/<id>.yaml`",
         "Read by the agent (`messnetz gateway run`), copied to the gateway as it is.",
         [GatewayFile, MqttConfig, TlsConfig, SpoolConfig, UplinkConfig],
     ),
-    ("A Modbus bus: an item of `buses`", "With `driver: modbus`.", [ModbusBusConfig, ModbusDevice]),
+    *_buses(),
     ("The town: `town.yaml` and `sites.yaml`", "`sites.yaml` maps the id of a site to:", [TownFile, Site, Coordinates]),
     (
         "A collector: `collector.yaml`",

@@ -16,10 +16,8 @@ import msgspec
 from cloud.command import CommandFile
 from cloud.config import CollectorFile
 from cloud.town import TownFile
+from edge import drivers
 from edge.lorawan.profile import LorawanProfile
-from edge.modbus.config import ModbusBusConfig
-from edge.modbus.register_map import RegisterProfile
-from edge.modbus.sunspec.profile import SunSpecProfile
 from gateway.config import GatewayFile
 from wire.profile import OwnProfile
 from wire.town import Site
@@ -46,17 +44,21 @@ def _schema(title: str, *kinds: Any) -> dict[str, Any]:  # noqa: ANN401 - any ty
 def gateway() -> dict[str, Any]:
     """Schema of `gateways/<id>.yaml`: the agent's part, with the buses of every driver."""
     schema = _schema("A gateway of a Messnetz town", GatewayFile)
-    buses = _schema("", ModbusBusConfig)
+    buses = _schema("", *(drivers.load(name).config for name in drivers.DRIVERS))
     schema["$defs"].update(buses["$defs"])
-    schema["$defs"]["GatewayFile"]["properties"]["buses"]["items"] = {"$ref": buses["$ref"]}
+    items = {key: buses[key] for key in ("anyOf", "$ref") if key in buses}
+    schema["$defs"]["GatewayFile"]["properties"]["buses"]["items"] = items
     return schema
+
+
+def _profile_kinds() -> list[type]:
+    kinds = (kind for name in drivers.DRIVERS for kind in drivers.load(name).profile_kinds())
+    return list(dict.fromkeys([*kinds, LorawanProfile]))
 
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "gateway.json": gateway,
-    "profile.json": lambda: _schema(
-        "A profile of a device", RegisterProfile, SunSpecProfile, LorawanProfile, OwnProfile
-    ),
+    "profile.json": lambda: _schema("A profile of a device", *_profile_kinds(), OwnProfile),
     "town.json": lambda: _schema("A Messnetz town", TownFile),
     "sites.json": lambda: _schema("The sites of a Messnetz town", dict[str, Site]),
     "collector.json": lambda: _schema("A collector", CollectorFile),

@@ -15,7 +15,7 @@ import msgspec
 
 from base.errors import ConfigError, PermanentError, Position
 from base.messages import Text
-from edge import parameters
+from edge import drivers, parameters
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings, parse_endpoint
 from wire import profile as public
@@ -41,6 +41,7 @@ DEFAULT = Text(de="Vorgabe {value}", en="default {value}")
 SOURCE = Text(de="Quelle", en="source")
 NO_VALUE = Text(de="kein Wert", en="no value")
 
+PROFILE = "MAKER/MODEL"
 _ADDRESS = re.compile(r"^(?:(?P<code>[1-4]):)?(?P<address>0x[0-9a-fA-F]{1,4}|[0-9]{1,5})$")
 
 
@@ -209,11 +210,47 @@ async def _read_once(line: Line, timeout_s: float, unit: int, model: Compiled) -
         transport.close()
 
 
-@device.command(
+class _Decode(click.Group):
+    """`decode NAME ...` for what a protocol carries, `decode MAKER/MODEL ...` for registers of a profile."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names of the protocols, then what stands for all profiles."""
+        return [*drivers.DECODERS, PROFILE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Load the command of a protocol, or the one for all profiles."""
+        if "/" in cmd_name:
+            return registers_of
+        return drivers.load_decoder(cmd_name) if cmd_name in drivers.DECODERS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take what is no protocol as the name of a profile, which may stand behind its options."""
+        if args[0] in drivers.DECODERS:
+            return super().resolve_command(ctx, args)
+        if not any("/" in arg for arg in args):
+            near = difflib.get_close_matches(args[0], drivers.DECODERS, 1)
+            perhaps = f"perhaps {near[0]}? " if near else ""
+            raise click.UsageError(f"no protocol {args[0]!r}; {perhaps}one of {', '.join(drivers.DECODERS)}", ctx)
+        return PROFILE, registers_of, args
+
+
+@device.group(cls=_Decode, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def decode() -> None:
+    """Decode what a device sent: bytes of a protocol, or the registers of a profile.
+
+    Example: messnetz device decode mbus 680303685300AA...16 --json
+    """
+
+
+@click.command(
+    PROFILE,
+    short_help="Decode a register dump by the profile of that name.",
     epilog="""\b
 Example:
   echo '{"0x0034": 17254, "53": 0}' > dump.json
-  messnetz device decode eastron/sdm630 --registers dump.json"""
+  messnetz device decode eastron/sdm630 --registers dump.json""",
 )
 @_profile
 @click.option(
@@ -224,7 +261,7 @@ Example:
 )
 @_parameters
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
-def decode(*, profile: str, registers: Path, given: Sequence[str], as_json: bool) -> None:
+def registers_of(*, profile: str, registers: Path, given: Sequence[str], as_json: bool) -> None:
     """Decode a register dump and show what it means.
 
     Addresses count from 0, decimal or hexadecimal; where a profile reads by more than one function code, those of

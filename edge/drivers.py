@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 if TYPE_CHECKING:
+    import click
+
     from base.strict_yaml import Document, Path_
     from edge.interface import BusPlan, Driver
 
 DRIVERS = {
+    "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
 }
+"""Name in a gateway's file -> module, whose `DRIVER` it is."""
+DECODERS: dict[str, str] = {
+    "mbus": "edge.mbus.decode:decode",
+}
+"""`messnetz device decode NAME` -> `module:command`, a command of click's."""
 
 
 class _Named(msgspec.Struct):
@@ -23,6 +31,12 @@ class _Named(msgspec.Struct):
 def load(name: str) -> Driver:
     """Import a driver of the table."""
     return cast("Driver", import_module(DRIVERS[name]).DRIVER)
+
+
+def load_decoder(name: str) -> click.Command:
+    """Import a decoder's command."""
+    module, _, command = DECODERS[name].partition(":")
+    return cast("click.Command", getattr(import_module(module), command))
 
 
 def plan_bus(document: Document, path: Path_) -> BusPlan:

@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from base.errors import TransientError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import msgspec
+
     from base.strict_yaml import Document, Path_
     from wire.command import Configure, Downlink
+    from wire.profile import Profile
     from wire.readings import Reading
 
 
 class ParkedError(TransientError):
-    """The device is parked and was not asked: no news, and nothing to log."""
+    """No news, and nothing to log: the device is parked and was not asked, or it has nothing to say yet."""
 
 
 class NoAnswerError(TransientError):
@@ -43,6 +48,22 @@ class Measured(NamedTuple):
     """When the first question was put on the line, on the monotonic clock (`time.monotonic`)."""
     without_value: tuple[str, ...] = ()
     """Names of the readings for which the device says that it has no value."""
+    at_ms: int | None = None
+    """The source's own time (Unix, ms), where it has one: then the readings carry it, and `at_s` is when they came."""
+
+
+class Heard(NamedTuple):
+    """A sample that came by itself."""
+
+    device: str
+    measured: Measured
+    before_sealing: Callable[[], None] | None = None
+    """Called before the commit that seals the sample, on another thread than the bus's: what must not be done twice,
+    whenever the agent is killed, is committed here. Where it raises, it is called again with the next seal."""
+    sealed: Callable[[], None] | None = None
+    """Called when the sample is on disk, or lost and declared so, on the event loop: now its source may forget it."""
+    is_urgent: bool = False
+    """Somebody waits: it is sealed at once."""
 
 
 class Place(NamedTuple):
@@ -93,6 +114,21 @@ class Bus(Protocol):
 
 
 @runtime_checkable
+class EventfulBus(Protocol):
+    """An open bus some of whose devices speak when they want, each word a sample of its own.
+
+    `Bus.read` of such a device has no readings: it says whether the device is there. ParkedError: no news;
+    NoAnswerError: nothing was heard for too long.
+    """
+
+    async def heard(self) -> Heard:
+        """Wait for the next sample of any device.
+
+        It is called again as soon as the last one was taken. A fault of one message is counted, and not raised.
+        """
+
+
+@runtime_checkable
 class CommandableBus(Protocol):
     """An open bus whose driver can also tell a device something. A driver without this method cannot."""
 
@@ -126,6 +162,10 @@ class BusPlan(Protocol):
     def faster(self, share: float) -> str:
         """Say which setting would cut the bus's time to this share of what it is; empty where none would."""
 
+    @property
+    def listens(self) -> bool:
+        """Whether its devices speak by themselves: then intervals end with the clock's, and none waits for another."""
+
     def is_same_line(self, other: BusPlan) -> bool:
         """Whether another plan reaches its devices in the same way, so that an open bus can go on with it."""
 
@@ -135,6 +175,14 @@ class BusPlan(Protocol):
 
 class Driver(Protocol):
     """One protocol."""
+
+    title: str
+    """As the configuration reference names one of its buses: `A Modbus bus`."""
+    config: type[msgspec.Struct]
+    """A bus of it in a gateway's file."""
+
+    def profile_kinds(self) -> tuple[type[Profile], ...]:
+        """Return the kinds of whole profiles that it reads, for the schema that editors use."""
 
     def plan(self, document: Document, path: Path_) -> BusPlan:
         """Check the bus at a path of a gateway's file.

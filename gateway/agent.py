@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
+    from edge.interface import Heard
     from gateway.condition import SpoolCondition
     from gateway.config import GatewayConfig
     from gateway.reload import Refused
@@ -103,7 +104,7 @@ class Agent:
             renew=self._link.renew,
         )
         self._judgement = JudgeMemory(Path(file.spool.path))
-        self._buses = Buses(self._keeper, self._deliver, self._judgement.recall)
+        self._buses = Buses(self._keeper, self._deliver, self._judgement.recall, self._settle)
         handlers = CommandHandlers(self._buses.poller, self.reload, self._resend)
         self._commands = Commands(self._config, handlers, self._keeper, self._link.publish_reply)
         self._sealer = Sealer(
@@ -221,6 +222,9 @@ class Agent:
 
     def _deliver(self, sample: Sample) -> None:
         self._sealer.add(sample, urgent=self._buses.is_urgent(sample.device))
+
+    def _settle(self, heard: Heard) -> None:
+        self._sealer.with_next_seal(heard.before_sealing, heard.sealed, urgent=heard.is_urgent)
 
     def _own_condition(self) -> Condition:
         file = self._config.file

@@ -12,7 +12,7 @@ from gateway.poller import Poller
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edge.interface import BusPlan
+    from edge.interface import BusPlan, Heard
     from gateway.bustime import BusTime
     from gateway.config import GatewayConfig
     from gateway.timekeeper import Timekeeper
@@ -34,8 +34,10 @@ class Buses:
         keeper: Timekeeper,
         deliver: Callable[[Sample], None],
         recall: Callable[[DeviceState], None] = lambda _: None,
+        settle: Callable[[Heard], None] = lambda _: None,
     ) -> None:
-        """`recall` is told of every device that is new to this run of the agent."""
+        """`recall` is told of every device that is new to this run of the agent, `settle` as `Poller` has it."""
+        self._settle = settle
         self._keeper = keeper
         self._deliver = deliver
         self._recall = recall
@@ -137,7 +139,7 @@ class Buses:
         self._times = {time.bus: time for time in config.bus_times}
 
     def _start(self, plan: BusPlan, former: Poller | None) -> None:
-        poller = Poller(plan, self._keeper, self._deliver, self.devices, former)
+        poller = Poller(plan, self._keeper, self._deliver, self.devices, former, self._settle)
         stop = asyncio.Event()
         task = asyncio.create_task(poller.run(stop), name=f"bus {plan.id}")
         self._running[plan.id] = _Running(poller, stop, task)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edge.interface import Measured, PlannedDevice, Traffic
     from edge.plausibility.judge import Judge, Suspicion
-    from gateway.stamps import Stamp
+    from gateway.stamps import SourceTime, Stamp
     from wire.readings import Reading
     from wire.town import DeviceEntry
 
@@ -80,26 +80,41 @@ class DeviceState:
         """Return which of its readings are not believed now, and why."""
         return self.judge.suspicions() if self.judge is not None else []
 
-    def answered(self, measured: Measured, traffic: Traffic) -> Sample | None:
-        """Take what the device said; returns what of it is to be recorded."""
-        measured = self._judged(measured)
-        self._take(measured)
+    def answered(self, measured: Measured, traffic: Traffic | None = None) -> list[Sample]:
+        """Take what the device said; returns what of it is to be recorded.
+
+        What the agent has to say of it carries the agent's time, the readings their source's where it has one.
+        `traffic`: of its bus; None where it spoke by itself.
+        """
+        own, measured = self._taken(measured)
         readings = measured.readings
         if self._band is not None:
             readings = self._band.sift(readings, measured.at_s)
-        about = self.reach.answered(measured.at_s) + self.report.due(traffic, measured.at_s)
-        return self._sample(measured.at_s, readings + about)
+        now_s = measured.at_s if own is None else own.arrived_s
+        about = self.reach.answered(now_s) + (self.report.due(traffic, now_s) if traffic is not None else ())
+        if own is None:
+            sample = self._sample(measured.at_s, readings + about)
+            return [sample] if sample is not None else []
+        later = self._sample(now_s, about)
+        return ([own.stamped(self.id, readings)] if readings else []) + ([later] if later is not None else [])
 
     def asked(self, measured: Measured) -> Sample:
         """Take what the device said because somebody asked; the whole of it is to be recorded."""
-        measured = self._judged(measured)
-        self._take(measured)
+        own, measured = self._taken(measured)
+        if own is not None:
+            return own.stamped(self.id, measured.readings)
         return self._stamped(measured.at_s, measured.readings)
 
-    def _judged(self, measured: Measured) -> Measured:
-        if self.judge is None:
-            return measured
-        return measured._replace(readings=self.judge.judged(measured.readings, measured.at_s))
+    def _taken(self, measured: Measured) -> tuple[SourceTime | None, Measured]:
+        """Judge what was said, at the time at which it was measured; returns that time where it is the source's own."""
+        own = None
+        if measured.at_ms is not None:
+            own = self._stamps.of_source(measured.at_ms, measured.at_s, measured.readings)
+            measured = measured._replace(at_s=own.at_s)
+        if self.judge is not None:
+            measured = measured._replace(readings=self.judge.judged(measured.readings, measured.at_s))
+        self._take(measured)
+        return own, measured
 
     def _take(self, measured: Measured) -> None:
         self.backoff.succeeded()

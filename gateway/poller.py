@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
 
 from base.errors import MessnetzError, PermanentError
 from base.retry import Backoff
-from edge.interface import CommandableBus, NoAnswerError, ParkedError
+from edge.interface import CommandableBus, EventfulBus, NoAnswerError, ParkedError
 from gateway import clock
 from gateway.device import DeviceState
 from gateway.requests import Requests
 from gateway.schedule import Schedule
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from edge.interface import Bus, BusPlan
+    from edge.interface import Bus, BusPlan, Heard
     from gateway.timekeeper import Timekeeper
     from wire.command import Configure, Downlink
     from wire.readings import Sample
@@ -37,10 +37,15 @@ class Poller:
         deliver: Callable[[Sample], None],
         devices: Mapping[str, DeviceState] | None = None,
         former: Poller | None = None,
+        settle: Callable[[Heard], None] = lambda _: None,
     ) -> None:
-        """`former`: one that has ended after `hand_over`; its open bus and its schedule go on."""
+        """`former`: one that has ended after `hand_over`; its open bus and its schedule go on.
+
+        `settle` is told of every sample that came by itself, after it was delivered.
+        """
         self.plan = plan
         self._deliver = deliver
+        self._settle = settle
         self._devices = devices or {device.id: DeviceState(device, keeper.stamp, plan.id) for device in plan.devices}
         self._requests: Requests[Bus] = Requests(f"bus {plan.id}")
         self._backoff = Backoff(f"bus {plan.id}", logger)
@@ -107,7 +112,10 @@ class Poller:
     async def _poll_bus(self, stop: asyncio.Event) -> None:
         bus = self.bus = self.bus or self.plan.open()
         if self.schedule is None:
-            self.schedule = Schedule(self.plan.devices, monotonic_s=time.monotonic(), wall_s=time.time())
+            self.schedule = Schedule(
+                self.plan.devices, monotonic_s=time.monotonic(), wall_s=time.time(), listens=self.plan.listens
+            )
+        hearing = asyncio.create_task(self._hear(bus)) if isinstance(bus, EventfulBus) else None
         try:
             while True:
                 due_s, device = self.schedule.next_due()
@@ -122,9 +130,27 @@ class Poller:
                 self.schedule.done(time.monotonic())
                 self._backoff.succeeded()
         finally:
+            if hearing is not None:
+                hearing.cancel()
+                await asyncio.wait({hearing})
             if not (self._keeps_open and stop.is_set()):
                 self.bus = None
                 await bus.close()
+
+    async def _hear(self, bus: EventfulBus) -> None:
+        """Take what comes by itself; a fault of the driver costs its message."""
+        backoff = Backoff(f"bus {self.plan.id}: hearing", logger)
+        while True:
+            try:
+                heard = await bus.heard()
+                state = self._devices[heard.device]
+                for sample in state.answered(heard.measured):
+                    self._deliver(sample)
+                self._settle(heard)
+                backoff.succeeded()
+            except Exception as error:
+                logger.exception("bus %s", self.plan.id)
+                await asyncio.sleep(backoff.failed(error))
 
     async def _poll(self, bus: Bus, device: str) -> None:
         state = self._devices[device]
@@ -142,6 +168,8 @@ class Poller:
             state.error = f"internal error: {error}"
             return
         else:
-            sample = state.answered(measured, bus.traffic(device))
+            for each in state.answered(measured, bus.traffic(device)):
+                self._deliver(each)
+            return
         if sample is not None:
             self._deliver(sample)

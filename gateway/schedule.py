@@ -43,12 +43,16 @@ class Schedule:
     out, never caught up.
     """
 
-    def __init__(self, devices: Sequence[PlannedDevice], *, monotonic_s: float, wall_s: float) -> None:
+    def __init__(
+        self, devices: Sequence[PlannedDevice], *, monotonic_s: float, wall_s: float, listens: bool = False
+    ) -> None:
+        """`listens`: nobody waits for the bus, and all intervals end with the clock's."""
+        self._listens = listens
         self._entries = [
             _Entry(
                 monotonic_s,
                 index,
-                _first_tick(device.interval_s, device.interval_s * index / len(devices), monotonic_s, wall_s),
+                _first_tick(device.interval_s, self._phase_s(device, index / len(devices)), monotonic_s, wall_s),
                 device.id,
                 device.interval_s,
             )
@@ -58,13 +62,16 @@ class Schedule:
 
     def followed_by(self, devices: Sequence[PlannedDevice], monotonic_s: float, wall_s: float) -> Schedule:
         """Return the schedule of a bus whose devices changed; those that did not, and their intervals, keep theirs."""
-        schedule = Schedule(devices, monotonic_s=monotonic_s, wall_s=wall_s)
+        schedule = Schedule(devices, monotonic_s=monotonic_s, wall_s=wall_s, listens=self._listens)
         before = {(entry.device, entry.interval_s): entry for entry in self._entries}
         for entry in schedule._entries:
             known = before.get((entry.device, entry.interval_s), entry)
             entry.due_s, entry.tick_s = known.due_s, known.tick_s
         heapify(schedule._entries)
         return schedule
+
+    def _phase_s(self, device: PlannedDevice, share: float) -> float:
+        return 0.0 if self._listens else device.interval_s * share
 
     def next_due(self) -> tuple[float, str]:
         """Return when (monotonic, seconds) the next device is due, and which."""

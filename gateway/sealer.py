@@ -10,7 +10,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from base.errors import MessnetzError
 from base.retry import Backoff
@@ -53,6 +53,13 @@ class Loss:
     since_ms: int
     until_ms: int = 0
     readings: int = 0
+
+
+class _Hooks(NamedTuple):
+    """What a source wants to be done before and after the seal of what it said."""
+
+    before: Callable[[], None] | None
+    after: Callable[[], None] | None
 
 
 class SpoolThread:
@@ -122,6 +129,7 @@ class Sealer:
         self._config = config
         self._on_sealed = on_sealed
         self._pending: deque[Sample] = deque()
+        self._hooks: list[_Hooks] = []
         self._losing = Backoff("the disk does not take readings and memory is full", logger)
         self.losses: dict[str, Loss] = {}
         self._stopped: frozenset[str] = frozenset()
@@ -170,6 +178,18 @@ class Sealer:
             self._unread.discard(sample.device)
             self._seal_within(FIRST_S if self._unread else 0.0)
 
+    def with_next_seal(
+        self, before: Callable[[], None] | None, after: Callable[[], None] | None, *, urgent: bool = False
+    ) -> None:
+        """Call `before` on the spool's thread before all that is pending now is committed, `after` when it is.
+
+        Where `before` raises, the commit goes on, and both are called with the next one.
+        """
+        if before is not None or after is not None:
+            self._hooks.append(_Hooks(before, after))
+        if urgent:
+            self._seal_within(GATHER_S)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Seal until told to stop; what is pending then is sealed by a last call of `seal`."""
         stopped = asyncio.ensure_future(stop.wait())
@@ -201,6 +221,8 @@ class Sealer:
         """Seal in one transaction; where that fails, everything is pending again, and `_error` says why."""
         samples, self._pending = self._pending, deque()
         losses, self.losses = self.losses, {}
+        hooks, self._hooks = self._hooks, []
+        put_off: list[_Hooks] = []
         self._full.clear()
         if self._gathering is not None:
             self._gathering.cancel()
@@ -211,6 +233,7 @@ class Sealer:
         timing = self._keeper.timing
 
         def commit(spool: Spool) -> None:
+            put_off[:] = [each for each in hooks if each.before is not None and not _is_done(each.before)]
             kept = None if timing is None else spool.keep_time(timing)
             timed = samples if kept is None else [self._placed(sample, kept) for sample in samples]
             if timed and stopped:
@@ -227,6 +250,7 @@ class Sealer:
                 logger.exception("sealing")
             self._error = error
             self._pending = samples + self._pending
+            self._hooks = hooks + self._hooks
             self._take_back(losses)
             self._bound()
             return False
@@ -237,6 +261,10 @@ class Sealer:
         self._uplink.marked(settled)
         self._backoff.succeeded()
         self._error = ""
+        self._hooks = put_off + self._hooks
+        for each in hooks:
+            if each.after is not None and each not in put_off:
+                _is_done(each.after)
         if samples or losses:
             self._on_sealed()
         return True
@@ -330,6 +358,16 @@ class Sealer:
                 loss.since_ms = min(loss.since_ms, since.since_ms)
                 loss.readings += since.readings
             self.losses[device] = loss
+
+
+def _is_done(hook: Callable[[], None]) -> bool:
+    """Call what a source wants to be done. A fault of it stops no seal."""
+    try:
+        hook()
+    except Exception:
+        logger.exception("around a seal")
+        return False
+    return True
 
 
 def _gap(device: str, loss: Loss, timing: Timing | None) -> Gap:

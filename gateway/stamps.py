@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from gateway.spool_records import EARLIEST_MS
-from wire.readings import Reading, Sample
+from wire.readings import Flag, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +58,21 @@ class Stamp(NamedTuple):
     flags: int = 0
 
 
+class SourceTime(NamedTuple):
+    """The time that a source gave to what it said."""
+
+    at_ms: int
+    flags: int
+    at_s: float
+    """The same moment on the monotonic clock."""
+    arrived_s: float
+    """When it came, on the monotonic clock."""
+
+    def stamped(self, device: str, readings: tuple[Reading, ...]) -> Sample:
+        """Make a sample of readings."""
+        return flagged(Sample(device, self.at_ms, readings), self.flags)
+
+
 def is_placed(at_ms: int) -> bool:
     """Whether a time is Unix time; otherwise it is time since the start of the machine."""
     return at_ms >= EARLIEST_MS
@@ -75,12 +90,19 @@ def _flagged(reading: Reading, flags: int) -> Reading:
     return msgspec.structs.replace(reading, flags=reading.flags | flags)
 
 
+AHEAD_MS = 120_000
+"""A source whose time is so far in the future has a wrong clock ..."""
+OLDEST_MS = 366 * 86_400_000
+"""... and one that is so far behind."""
+
+
 class Stamps:
     """The times of one device: no two are the same."""
 
     def __init__(self, stamp: Callable[[float], Stamp]) -> None:
         self._stamp = stamp
         self._last_ms = 0
+        self._source: tuple[int, tuple[Reading, ...]] = (0, ())
 
     def next(self, monotonic_s: float) -> Stamp:
         """Return the time of a moment on the monotonic clock.
@@ -93,3 +115,21 @@ class Stamps:
             at_ms = self._last_ms + GRID_MS
         self._last_ms = at_ms
         return Stamp(at_ms, flags)
+
+    def of_source(self, at_ms: int, monotonic_s: float, readings: tuple[Reading, ...]) -> SourceTime:
+        """Return the time that a source gave to readings which came at a moment on the monotonic clock.
+
+        The same readings at the same time are the same message again, and keep it; others at this time move on by 1 ms.
+        A time that cannot be gives way to that of the arrival, and is flagged.
+        """
+        arrived_ms, _ = self._stamp(monotonic_s)
+        behind_ms = arrived_ms - at_ms
+        if not is_placed(at_ms) or (is_placed(arrived_ms) and not -AHEAD_MS <= behind_ms <= OLDEST_MS):
+            own = self.next(monotonic_s)
+            return SourceTime(own.at_ms, own.flags | Flag.TIME_ESTIMATED, monotonic_s, monotonic_s)
+        last_ms, last = self._source
+        if at_ms == last_ms and readings != last:
+            at_ms += 1
+        self._source = (at_ms, readings)
+        at_s = monotonic_s - behind_ms / 1000 if is_placed(arrived_ms) else monotonic_s
+        return SourceTime(at_ms, 0, at_s, monotonic_s)

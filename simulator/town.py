@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from simulator.meters import BAUD_RATE, Meters
+from simulator.kinds import BAUD_RATE
+from simulator.meters import Meters
 from simulator.models import B23, SDM630
 from simulator.spec import Device, GatewaySpec, TownSpec
 

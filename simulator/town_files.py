@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from simulator.control import SOCKET
-from simulator.meters import BAUD_RATE
 from simulator.town import DEMO, GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from simulator.kinds import Kind
     from simulator.spec import Device, GatewaySpec, TownSpec
 
 COLLECTOR = "demo-collector"
@@ -104,20 +104,17 @@ class TownFiles:
         }
 
     def _bus(self, gateway: GatewaySpec, bus: str, address: str | None) -> dict[str, Any]:
-        if bus in gateway.lines:
-            reached = {"serial": address or f"/dev/null/{bus}", "baud_rate": BAUD_RATE, "parity": "N", "stop_bits": 1}
-        else:
-            reached = {"tcp": address or f"{bus}.invalid"}
-        devices = [self._device(device) for device in gateway.buses[bus]]
-        return {"id": bus, "driver": "modbus", **reached, "devices": devices}
+        kind = gateway.kind(bus)
+        devices = [self._device(kind, device) for device in gateway.buses[bus]]
+        return {"id": bus, **kind.section(bus, address), "devices": devices}
 
-    def _device(self, device: Device) -> dict[str, Any]:
+    def _device(self, kind: Kind, device: Device) -> dict[str, Any]:
         return {
             "id": device.id,
             "profile": device.model.profile,
             "site": device.site,
-            "unit": device.unit,
-            "interval_s": self.town.interval_s,
+            **kind.entry(device),
+            "interval_s": self.town.interval_of(device),
         }
 
 

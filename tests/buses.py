@@ -25,6 +25,7 @@ class BusDouble:
     id = "cellar"
     place = Place("serial", "/dev/null")
     devices: tuple[Device, ...] = ()
+    listens = False
 
     def open(self) -> Bus:
         """Open the bus."""

@@ -1,16 +1,17 @@
-"""Why a line cannot be opened, in words that tell a person on a ladder what to do."""
+"""Why a Modbus line cannot be opened, in words that tell a person on a ladder what to do."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
-import grp
 import os
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge.modbus.config import Endpoint, SerialLine
+from edge.modbus.config import Endpoint
+from edge.port_diagnosis import why_no_port
+
+if TYPE_CHECKING:
+    from edge.modbus.config import SerialLine
 
 
 async def why_closed(line: Endpoint | SerialLine, timeout_s: float, took_s: float) -> str:
@@ -24,7 +25,7 @@ async def why_closed(line: Endpoint | SerialLine, timeout_s: float, took_s: floa
         if took_s >= timeout_s:
             return _silent(timeout_s)
         return await _why_unreachable(line, timeout_s)
-    return await asyncio.to_thread(_why_no_port, line.port)
+    return await asyncio.to_thread(why_no_port, line.port)
 
 
 async def _why_unreachable(endpoint: Endpoint, timeout_s: float) -> str:
@@ -49,44 +50,3 @@ async def _why_unreachable(endpoint: Endpoint, timeout_s: float) -> str:
 
 def _silent(timeout_s: float) -> str:
     return f"no connection in {timeout_s:g} s; check the address, the device's power and network, and firewalls"
-
-
-def _why_no_port(port: str) -> str:
-    try:
-        handle = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError as error:
-        return _why_not_opened(port, error)
-    try:
-        if not os.isatty(handle):
-            return "is no serial port; give the port's own name, best the one under /dev/serial/by-id"
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return "is in use by another program; end that first (an agent: `systemctl stop messnetz`)"
-    finally:
-        os.close(handle)
-    return "cannot be opened, though it is there and free; check that it can be set to this baud rate"
-
-
-def _why_not_opened(port: str, error: OSError) -> str:
-    match error.errno:
-        case errno.ENOENT | errno.ENOTDIR:
-            return "no such port; check that the adapter is plugged in, and look for it under /dev/serial/by-id"
-        case errno.EACCES | errno.EPERM:
-            group = _group(port)
-            return f"no permission; join its group (`sudo usermod -aG {group} $USER`) and log in again"
-        case errno.EISDIR:
-            return "is a directory and no serial port; give one of those in it"
-        case errno.ENXIO | errno.ENODEV | errno.EIO:
-            return "has no device behind it; plug the adapter in again"
-        case errno.EBUSY:
-            return "is in use by another program; end that first (an agent: `systemctl stop messnetz`)"
-    return f"cannot be opened ({error.strerror}); give the name of a serial port"
-
-
-def _group(port: str) -> str:
-    """Name of the group that may open a port; Debian's where it cannot be told."""
-    try:
-        name = grp.getgrgid(Path(port).stat().st_gid).gr_name
-    except (OSError, KeyError):
-        return "dialout"
-    return "dialout" if name == "root" else name

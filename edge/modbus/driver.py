@@ -6,16 +6,17 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from base.errors import ConfigError
-from edge import parameters
+from edge import planning
 from edge.interface import Place
 from edge.modbus import budget
 from edge.modbus import profile as profiles
 from edge.modbus.config import ModbusBusConfig, SerialLine, SerialSettings, parse_endpoint
-from wire import profile as public
+from edge.modbus.register_map import RegisterProfile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import msgspec
 
     from base.strict_yaml import Document, Path_
     from edge.interface import Bus, BusPlan
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from edge.modbus.model import Compiled
     from edge.modbus.profile import ModbusProfile
     from edge.plausibility.encoding import Encoding
+    from wire import profile as public
 
 LINES = ("tcp", "rtu_over_tcp", "serial")
 LAST_UNIT = 247
@@ -88,6 +90,8 @@ class ModbusPlan:
         target = next(target for target in self.devices if target.id == device)
         return budget.reading_s(line, target.model)
 
+    listens = False
+
     def is_same_line(self, other: BusPlan) -> bool:
         """Whether another plan has the same line, set in the same way."""
         return isinstance(other, ModbusPlan) and (self.line, self.timeout_s) == (other.line, other.timeout_s)
@@ -101,6 +105,15 @@ class ModbusPlan:
 
 class ModbusDriver:
     """The driver as the table knows it."""
+
+    title = "A Modbus bus"
+    config: type[msgspec.Struct] = ModbusBusConfig
+
+    def profile_kinds(self) -> tuple[type[public.Profile], ...]:
+        """Return register maps and SunSpec models."""
+        from edge.modbus.sunspec.profile import SunSpecProfile  # noqa: PLC0415 - for the few devices that have it
+
+        return (RegisterProfile, SunSpecProfile)
 
     def plan(self, document: Document, path: Path_) -> BusPlan:
         """Check the Modbus bus at a path of a gateway's file.
@@ -128,11 +141,8 @@ class ModbusDriver:
                     f"unit {device.unit} beside other devices",
                     f"a unit id up to {LAST_UNIT}, or a line of its own: more than one device may answer this one",
                 )
-            profile = _profile(document, (*at, "profile"), device.profile)
-            try:
-                values = parameters.check(device.parameters, profile.parameters)
-            except parameters.ParameterError as error:
-                raise document.error((*at, "parameters", error.name), error.found, error.expected) from error
+            profile = planning.profile_of(document, (*at, "profile"), device.profile, "modbus", profiles.load)
+            values = planning.parameters_of(document, at, device, profile)
             model = profiles.compile_model(profile, values)
             interval_s = device.interval_s or profile.interval_s
             if config.serial is not None:
@@ -162,20 +172,6 @@ class ModbusDriver:
             config.baud_rate or usual.baud_rate, config.parity or usual.parity, config.stop_bits or usual.stop_bits
         )
         return SerialLine(address, settings)
-
-
-def _profile(document: Document, at: Path_, name: str) -> ModbusProfile:
-    """Load a profile; where it is none of Modbus, the line that asks for it is wrong, and not the profile."""
-    try:
-        return profiles.load(name)
-    except ConfigError as error:
-        found = f"no profile {name!r}"
-        if error.at.file.is_file():
-            if (driver := public.load(name).driver) == "modbus":
-                raise
-            of = "which no bus reads" if driver == "none" else f"which is one of driver {driver!r}"
-            found = f"the profile {name!r}, {of}"
-        raise document.error(at, found, f"one of: {', '.join(public.names_of('modbus'))}") from error
 
 
 def _check_settings(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from simulator.chaos.plant import STORE
-from simulator.chaos.schedule import STEPS_S
+from simulator.chaos.schedule import STEPS_S, TO_1970
 from simulator.devices import now_ms
 from simulator.processes import DemoError, run
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 STOP_S = 20.0
 CUT_SHORT_MS = 2_000
 """A poll so soon before an agent is held, or after it goes on, may find the agent's patience at its end."""
+LOOK_S = 0.1
+STALLED_S = 1.0
+"""After so long without a turn the machine has stalled: the agents' patience with the meters may have ended, too."""
 MOST_FLIPS = 24
 RESEND_TIMEOUT_S = 60.0
 RESEND_PAUSE_S = 1.0
@@ -61,6 +64,18 @@ class Inflictor:
         Raises: DemoError where a part does not come back.
         """
         return await self._actions[fault.kind](fault)
+
+    async def watch_stalls(self) -> None:
+        """Note what may have been given up while this process, in which the meters are, had no turn; never returns."""
+        last_ms, last_s = now_ms(), time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            at_s = time.monotonic()
+            if at_s - last_s > LOOK_S + STALLED_S:
+                await asyncio.sleep(CUT_SHORT_MS / 1000)
+                for agent in self._plant.agents:
+                    self._doubt(agent, last_ms - CUT_SHORT_MS, now_ms())
+            last_ms, last_s = now_ms(), time.monotonic()
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every agent has been asked to send again where that is owed.
@@ -211,14 +226,15 @@ class Inflictor:
             return
 
     async def _step_clock(self, fault: Fault) -> str:
-        step_s = random.Random(fault.seed).choice(STEPS_S)  # noqa: S311 - no secret
+        chosen_s = random.Random(fault.seed).choice(STEPS_S)  # noqa: S311 - no secret
+        step_s = -round(time.time()) if chosen_s == TO_1970 else chosen_s
         file = self._plant.clock_file(fault.target)
         file.write_text(f"{step_s:+d}\n", encoding="ascii")
         try:
             await asyncio.sleep(fault.for_s)
         finally:
             file.write_text("+0\n", encoding="ascii")
-        return f"{step_s:+d} s and back"
+        return f"{'to 1970' if chosen_s == TO_1970 else f'{step_s:+d} s'} and back"
 
 
 def _flip(plant: Plant, fault: Fault) -> str:

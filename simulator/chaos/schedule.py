@@ -41,7 +41,9 @@ COVERED_S = 20.0
 """After a database was restored: until the gateways have been asked to send again."""
 COSTS_COPIES = ("corrupt", "full")
 """What makes a spool give up or lose batches that the database has."""
-STEPS_S = (-86_400, -3_600, -90, -5, 5, 90, 3_600, 86_400)
+TO_1970 = 0
+"""Where a Pi's clock begins."""
+STEPS_S = (TO_1970, -86_400, -3_600, -90, -5, 5, 90, 3_600, 86_400, 30 * 86_400)
 """Of a wall clock."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge import port_diagnosis
 from edge.interface import NoAnswerError
 from edge.modbus import diagnosis
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings
@@ -162,4 +163,4 @@ def test_a_port_that_is_free_again_is_said() -> None:
 )
 def test_other_causes_have_words_too(code: int, says: str, tmp_path: Path) -> None:
     """As the kernel tells them."""
-    assert diagnosis._why_not_opened(str(tmp_path), OSError(code, os.strerror(code))).startswith(says)
+    assert port_diagnosis._why_not_opened(str(tmp_path), OSError(code, os.strerror(code))).startswith(says)

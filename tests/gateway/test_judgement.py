@@ -37,8 +37,7 @@ class Planned:
 
 def _says(state: DeviceState, kwh: float, at_s: float) -> int:
     """Let a device say what it has counted; returns the flags that are recorded."""
-    sample = state.answered(Measured((Reading("active_energy_import", kwh, "kWh"),), at_s), Traffic())
-    assert sample is not None
+    (sample,) = state.answered(Measured((Reading("active_energy_import", kwh, "kWh"),), at_s), Traffic())
     return sample.readings[0].flags
 
 

@@ -87,8 +87,9 @@ def test_without_requests_there_is_nothing_to_report() -> None:
     assert report.due(Traffic(), REPORT_S) == ()
 
 
-def _quantities(sample: Sample | None) -> list[str]:
-    return [] if sample is None else [reading.quantity for reading in sample.readings]
+def _quantities(said: list[Sample] | Sample | None) -> list[str]:
+    samples = said if isinstance(said, list) else [said]
+    return [reading.quantity for sample in samples if sample is not None for reading in sample.readings]
 
 
 def test_what_is_said_of_a_device_rides_on_its_sample() -> None:
@@ -114,8 +115,8 @@ def test_a_sample_within_its_dead_band_is_not_recorded_but_shown() -> None:
     """The last value is what the device said last."""
     entry = DeviceEntry(id="main", profile="eastron/sdm630", site="s", dead_band={"voltage": 5})
     state, now_s = DeviceState(Planned(), KEEPER.stamp, "hall", entry), time.monotonic()
-    assert state.answered(Measured((VOLTAGE,), now_s), Traffic()) is not None
-    assert state.answered(Measured((Reading("voltage", 231.0, "V"),), now_s + 10), Traffic()) is None
+    assert state.answered(Measured((VOLTAGE,), now_s), Traffic())
+    assert state.answered(Measured((Reading("voltage", 231.0, "V"),), now_s + 10), Traffic()) == []
     assert state.latest["voltage"].value == 231.0
     state.unanswered(NoAnswerError("silent"), now_s + 20, Traffic())
     again = state.answered(Measured((Reading("voltage", 231.0, "V"),), now_s + 30), Traffic())
@@ -129,10 +130,10 @@ def test_settings_that_did_not_change_leave_the_dead_band_alone() -> None:
     measured = Measured((VOLTAGE,), now_s)
     state.answered(measured, Traffic())
     state.configure(Planned(), "cellar", entry)
-    assert state.answered(measured, Traffic()) is None
+    assert state.answered(measured, Traffic()) == []
     state.configure(
         Planned(), "cellar", DeviceEntry(id="main", profile="eastron/sdm630", site="s", dead_band={"voltage": 6})
     )
-    assert state.answered(measured, Traffic()) is not None
+    assert state.answered(measured, Traffic())
     state.configure(Planned(), "cellar", DeviceEntry(id="main", profile="janitza/b23", site="s"))
     assert state.latest == {}

@@ -1,0 +1,243 @@
+"""Buses on which one device speaks by itself: an optical head, a radar counter, a receiver of positions.
+
+A driver brings what is its own: a decoder of bytes into words, and where its line is. The rest is here: the port is
+opened, opened again when it was pulled out or has fallen silent, and of each interval one sample is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from os.path import normpath
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+
+from base.errors import TransientError
+from base.retry import Backoff
+from edge import stream
+from edge.interface import NoAnswerError, ParkedError, Place, Traffic
+from edge.stream import SerialPort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from edge.interface import BusPlan, Measured
+    from edge.plausibility.encoding import Encoding
+    from edge.stream import LineAddress, Stream
+    from wire.readings import Reading
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 2.5
+"""Intervals without a word, after which a device counts as silent."""
+LEAST_PATIENCE_S = 10.0
+REOPEN_S = 60.0
+"""A line that says nothing for so long, and for as long as its device may be silent, is opened anew: adapters hang."""
+
+
+class Said(NamedTuple):
+    """One good word of the device."""
+
+    readings: tuple[Reading, ...]
+    without_value: tuple[str, ...] = ()
+    """Names of the readings for which the device says that it has no value."""
+
+
+class Garbled(NamedTuple):
+    """What began as a word and was none: counted as an error of the line."""
+
+    why: str
+    """For the log, as the end of a sentence."""
+
+
+Word: TypeAlias = Said | Garbled
+
+
+class Decoder(Protocol):
+    """Makes words of the bytes of one line, however they are cut. Bounded in what it keeps."""
+
+    def feed(self, data: bytes) -> Iterable[Word]:
+        """Take the next bytes; returns the words that are whole now. Raises nothing."""
+
+    def reset(self) -> None:
+        """Forget half a word: the line was opened anew."""
+
+
+class Gatherer(Protocol):
+    """Makes one sample of the words of an interval; `thinning.Thinner` is the usual one."""
+
+    def add(self, readings: tuple[Reading, ...], at_s: float, without_value: tuple[str, ...] = ()) -> None:
+        """Take a word; time on the monotonic clock."""
+
+    def take(self) -> Measured | None:
+        """Return the interval's sample, and begin the next; None where there is none."""
+
+
+@dataclass(frozen=True)
+class ListeningTarget:
+    """The device of such a bus."""
+
+    id: str
+    interval_s: float
+    meaning: tuple[object, ...]
+    """What its words mean: profile and parameters. Another meaning is another device."""
+    encodings: Mapping[str, Encoding] = field(default_factory=dict, compare=False, repr=False)
+    """How its values are written down, by the names of the readings."""
+
+    @property
+    def patience_s(self) -> float:
+        """For how long it may say nothing."""
+        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
+
+
+@dataclass(frozen=True)
+class ListeningPlan:
+    """A checked bus with one device that speaks by itself."""
+
+    id: str
+    line: LineAddress
+    device: ListeningTarget
+    make: Callable[[], tuple[Decoder, Gatherer]] = field(compare=False, repr=False)
+    """Called when the bus is opened: loads what the protocol needs."""
+    settings: tuple[object, ...] = ()
+    """What else of the bus's file makes it another line."""
+    wakes: bytes = b""
+    """Put on the line whenever it was opened."""
+    listens = True
+
+    @property
+    def devices(self) -> tuple[ListeningTarget, ...]:
+        """The one device."""
+        return (self.device,)
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        if isinstance(self.line, SerialPort):
+            return Place("serial", normpath(self.line.port))
+        return Place("tcp", str(self.line).lower())
+
+    def cost_s(self, device: str) -> float:
+        """Nothing: nobody else waits for the line."""
+        del device
+        return 0.0
+
+    def faster(self, share: float) -> str:
+        """Nothing would be faster."""
+        del share
+        return ""
+
+    @property
+    def line_and_meaning(self) -> tuple[object, ...]:
+        """What makes it the line that it is; the interval does not."""
+        return self.line, self.settings, self.wakes, self.device.id, self.device.meaning
+
+    def is_same_line(self, other: BusPlan) -> bool:
+        """Whether an open bus can go on with another plan: line and device are the same, if perhaps its interval."""
+        return isinstance(other, ListeningPlan) and self.line_and_meaning == other.line_and_meaning
+
+    def open(self) -> ListeningBus:
+        """Make the bus ready; the port is opened with the first reading."""
+        return ListeningBus(self)
+
+
+class ListeningBus:
+    """The open bus. A task of its own hears the line; `read` takes what was heard since the last time."""
+
+    def __init__(
+        self, plan: ListeningPlan, open_line: Callable[[LineAddress], asyncio.Future[Stream]] | None = None
+    ) -> None:
+        """`open_line`: another way to open it, for tests."""
+        self._plan = plan
+        self._open_line = open_line or stream.open_line
+        self._decoder, self._gatherer = plan.make()
+        self._task: asyncio.Task[None] | None = None
+        self._began_s = time.monotonic()
+        self._heard_s: float | None = None
+        self._words = self._errors = 0
+        self._why = ""
+        self._garbled = Backoff(f"bus {plan.id}: what came cannot be read", logger)
+
+    async def read(self, device: str) -> Measured:
+        """Return what the device said since the last time.
+
+        Raises: ParkedError where it said nothing yet; NoAnswerError where it is silent for too long.
+        """
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
+        elif self._task.done():
+            task, self._task = self._task, None
+            task.result()
+        measured = self._gatherer.take()
+        if measured is not None:
+            return measured
+        silent_s = time.monotonic() - (self._heard_s or self._began_s)
+        if silent_s < self._plan.device.patience_s:
+            raise ParkedError(f"device {device} has said nothing for {silent_s:.0f} s")
+        raise NoAnswerError(self._why or f"{self._plan.line}: nothing heard for {silent_s:.0f} s")
+
+    def traffic(self, device: str) -> Traffic:
+        """Return how many words came, and how many of them could not be read."""
+        del device
+        return Traffic(self._words, self._errors)
+
+    def parked_s(self, device: str) -> float | None:
+        """None: nobody is asked."""
+        del device
+        return None
+
+    def follow(self, plan: BusPlan) -> None:
+        """Go on with another interval."""
+        if not isinstance(plan, ListeningPlan):
+            raise TypeError(f"bus {self._plan.id} cannot go on with a {type(plan).__name__}")
+        self._plan = plan
+
+    async def close(self) -> None:
+        """Close the port."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _listen(self) -> None:
+        backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
+        while True:
+            try:
+                line = await self._open_line(self._plan.line)
+            except TransientError as error:
+                self._why = str(error)
+                await asyncio.sleep(backoff.failed(error))
+                continue
+            try:
+                await self._hear(line, backoff)
+            except TransientError as error:
+                self._why = str(error)
+                await asyncio.sleep(backoff.failed(error))
+            finally:
+                line.close()
+
+    async def _hear(self, line: Stream, backoff: Backoff) -> None:
+        self._decoder.reset()
+        if self._plan.wakes:
+            await line.write(self._plan.wakes)
+        while True:
+            patience_s = max(REOPEN_S, self._plan.device.patience_s)
+            try:
+                async with asyncio.timeout(patience_s):
+                    data = await line.read()
+            except TimeoutError as error:
+                raise TransientError(f"{self._plan.line}: nothing heard for {patience_s:.0f} s") from error
+            at_s = time.monotonic()
+            for word in self._decoder.feed(data):
+                self._words += 1
+                if isinstance(word, Garbled):
+                    self._errors += 1
+                    self._garbled.failed(word.why)
+                    continue
+                self._garbled.succeeded()
+                backoff.succeeded()
+                self._why, self._heard_s = "", at_s
+                self._gatherer.add(word.readings, at_s, word.without_value)

@@ -1,0 +1,48 @@
+"""What every driver checks alike: the profile of a device, and its parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from base.errors import ConfigError
+from edge import parameters
+from wire import profile as public
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from base.strict_yaml import Document, Path_
+    from wire.profile import Profile
+    from wire.town import DeviceEntry
+
+P = TypeVar("P", bound="Profile")
+
+
+def profile_of(document: Document, at: Path_, name: str, driver: str, load: Callable[[str], P]) -> P:
+    """Load the profile that a line asks for; where it is another driver's, that line is wrong, and not the profile.
+
+    `at`: where the name stands. `load`: reads and checks both halves of a profile of this driver.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    try:
+        return load(name)
+    except ConfigError as error:
+        found = f"no profile {name!r}"
+        if error.at.file.is_file():
+            if (of := public.load(name).driver) == driver:
+                raise
+            whose = "which no bus reads" if of == "none" else f"which is one of driver {of!r}"
+            found = f"the profile {name!r}, {whose}"
+        raise document.error(at, found, f"one of: {', '.join(public.names_of(driver))}") from error
+
+
+def parameters_of(document: Document, at: Path_, entry: DeviceEntry, profile: Profile) -> dict[str, float]:
+    """Return a value for every parameter that a device's profile declares. `at`: where the device stands.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    try:
+        return parameters.check(entry.parameters, profile.parameters)
+    except parameters.ParameterError as error:
+        raise document.error((*at, "parameters", error.name), error.found, error.expected) from error
