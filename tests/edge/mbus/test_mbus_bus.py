@@ -91,7 +91,9 @@ async def tried(bus: Bus, device: str) -> dict[str, float] | str:
 async def test_meters_are_read_by_primary_and_by_secondary_address(tmp_path: Path) -> None:
     """Each value to the digit, in the town's units, whoever was read before."""
     line = MbusLine([meter(1), meter(2), meter(3)], tmp_path / "line")
-    async with at_work(line, planned(tmp_path / "line", "address: 1", "secondary: 66660002", "secondary: '66660003 LUG 07 04'")) as bus:
+    async with at_work(
+        line, planned(tmp_path / "line", "address: 1", "secondary: 66660002", "secondary: '66660003 LUG 07 04'")
+    ) as bus:
         for device in ("heat-1", "heat-2", "heat-3", "heat-1", "heat-3"):
             assert values(await bus.read(device)) == truth(device)
             assert bus.traffic(device).errors == 0
@@ -115,7 +117,9 @@ async def test_each_reading_is_measured_anew(tmp_path: Path) -> None:
 async def test_a_wildcard_selects_and_two_answers_collide(tmp_path: Path) -> None:
     """One digit F too many, and both meters answer at once: an error of that device alone, and no wrong value."""
     line = MbusLine([meter(1), meter(2), HeatMeter("x", 3, Plate("77770003"), Journal())], tmp_path / "line")
-    async with at_work(line, planned(tmp_path / "line", "secondary: 777FFFFF", "secondary: 6666FFFF", "address: 1")) as bus:
+    async with at_work(
+        line, planned(tmp_path / "line", "secondary: 777FFFFF", "secondary: 6666FFFF", "address: 1")
+    ) as bus:
         assert (await bus.read("heat-1")).readings
         with pytest.raises(DamagedError):
             await bus.read("heat-2")
@@ -139,7 +143,9 @@ async def test_another_meters_answer_is_not_taken(tmp_path: Path) -> None:
 async def test_a_silent_meter_is_parked_and_costs_the_others_nothing(tmp_path: Path) -> None:
     """After two failures it is not asked; its neighbour is read all the while."""
     line = MbusLine([meter(1)], tmp_path / "line")
-    async with at_work(line, planned(tmp_path / "line", "address: 1", "address: 9", more="timeout_s: 0.05, tries: 1")) as bus:
+    async with at_work(
+        line, planned(tmp_path / "line", "address: 1", "address: 9", more="timeout_s: 0.05, tries: 1")
+    ) as bus:
         for _ in range(2):
             with pytest.raises(NoAnswerError, match=r"meter 9: no answer in 0\.05 s"):
                 await bus.read("heat-2")
@@ -170,7 +176,9 @@ async def test_a_late_answer_is_not_the_next_meters(tmp_path: Path) -> None:
     """A meter that answers after the time-out disturbs its neighbour perhaps, but never gives it its values."""
     late = meter(1)
     line = MbusLine([late, meter(2)], tmp_path / "line")
-    async with at_work(line, planned(tmp_path / "line", "address: 1", "address: 2", more="timeout_s: 0.1, tries: 3")) as bus:
+    async with at_work(
+        line, planned(tmp_path / "line", "address: 1", "address: 2", more="timeout_s: 0.1, tries: 3")
+    ) as bus:
         late.faults.set("heat-1", "slow", delay_s=0.15)
         seen = [await tried(bus, device) for device in ("heat-1", "heat-2", "heat-1", "heat-2", "heat-2")]
         assert all(each in (truth("heat-2"), "DamagedError", "NoAnswerError") for each in (seen[1], seen[3]))
@@ -216,7 +224,9 @@ async def test_a_noisy_line_gives_no_wrong_value(tmp_path: Path, rounds: int) ->
     now = [AT_MS]
     journal = Journal()
     line = MbusLine([meter(n, journal, lambda: now[0]) for n in (1, 2)], tmp_path / "line", noise=0.1, seed=7)
-    async with at_work(line, planned(tmp_path / "line", "address: 1", "secondary: 66660002", more="timeout_s: 0.05, tries: 3")) as bus:
+    async with at_work(
+        line, planned(tmp_path / "line", "address: 1", "secondary: 66660002", more="timeout_s: 0.05, tries: 3")
+    ) as bus:
         good = bad = 0
         for number in range(rounds):
             now[0] += 900_000
