@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 DRIVERS = {
     "lorawan_udp": "edge.lorawan.udp.driver",
+    "chirpstack": "edge.lorawan.chirpstack.driver",
+    "http_json": "edge.http_json.driver",
     "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
+    "mqtt_json": "edge.mqtt_json.driver",
+    "ttn": "edge.lorawan.ttn.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
