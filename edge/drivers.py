@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 DRIVERS = {
     "modbus": "edge.modbus.driver",
+    "pms": "edge.pms.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
-DECODERS: dict[str, str] = {}
+DECODERS: dict[str, str] = {
+    "pms": "edge.pms.decode:decode",
+}
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
 
 
