@@ -20,6 +20,7 @@ DRIVERS = {
     "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
     "mqtt_json": "edge.mqtt_json.driver",
+    "pms": "edge.pms.driver",
     "sml": "edge.sml.driver",
     "ttn": "edge.lorawan.ttn.driver",
 }
@@ -27,6 +28,7 @@ DRIVERS = {
 DECODERS: dict[str, str] = {
     "lorawan": "edge.lorawan.decode:decode",
     "mbus": "edge.mbus.decode:decode",
+    "pms": "edge.pms.decode:decode",
     "sml": "edge.sml.decode:command",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
