@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from edge import http_json, mqtt_json
+import edge
 from edge.json_source import profile as profiles
 from edge.json_source.model import Model
 from edge.parameters import check
 from wire import profile as public
 
 FOLDERS = sorted(
-    folder for driver in (mqtt_json, http_json) for folder in (Path(driver.__file__).parent / "cases").iterdir()
+    folder for driver in ("mqtt_json", "http_json") for folder in (Path(edge.__path__[0]) / driver / "cases").iterdir()
 )
 NAMES = public.names_of(profiles.DRIVER)
 

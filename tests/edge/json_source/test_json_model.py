@@ -91,14 +91,14 @@ def test_a_name_with_dots_is_quoted() -> None:
     assert find({"a": {"x y": {"b.c[0]": [{"d": 7}]}}}) == 7
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(JSON)
 def test_whatever_json_comes_it_is_readings_or_an_error_in_words(data: Any) -> None:  # noqa: ANN401 - any JSON
     """No crash, no number that is none, no exception type but ours."""
     _survives(TRAFFIC, json.dumps(data).encode())
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(JSON, JSON, st.sampled_from(["car", "bicycle", "speed_kmh"]))
 def test_whatever_stands_in_the_right_place(end: Any, value: Any, name: str) -> None:  # noqa: ANN401 - any JSON
     """Odd values where a number or a time should be."""
