@@ -57,7 +57,8 @@ class HttpBus:
         self._requests: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._not_before_s = 0.0
-        self._thread: threading.Thread | None = None
+        self._hanging: threading.Thread | None = None
+        """That of a request which was given up."""
 
     async def read(self, device: str) -> Measured:
         """Return what the server has of a device.
@@ -134,7 +135,7 @@ class HttpBus:
     async def _ask(self, path: str, validators: Validators) -> Answer:
         """Ask on a thread; one that hangs in the name service is left to itself, and nothing is asked meanwhile."""
         server = self._plan.server
-        if self._thread is not None and self._thread.is_alive():
+        if self._hanging is not None and self._hanging.is_alive():
             raise NoAnswerError(f"{server}: the last request still hangs")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Answer] = loop.create_future()
@@ -150,12 +151,13 @@ class HttpBus:
             except RuntimeError:  # the loop has ended
                 return
 
-        self._thread = threading.Thread(target=run, name=f"http-{self._plan.id}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=run, name=f"http-{self._plan.id}", daemon=True)
+        thread.start()
         try:
             async with asyncio.timeout(server.timeout_s + GRACE_S):
                 return await done
         except TimeoutError as error:
+            self._hanging = thread
             raise NoAnswerError(f"{server}: no answer within {server.timeout_s:g} s") from error
         finally:
             request.abort()

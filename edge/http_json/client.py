@@ -94,14 +94,14 @@ class Request:
                 if self._is_over:
                     raise TimeoutError
             connection.request("GET", target, headers=headers)
-            response = connection.getresponse()
-            if response.status in REDIRECTS:
-                return self._elsewhere(target, response.getheader("Location") or "")
-            self._judge(response)
-            validators = Validators(response.getheader("ETag"), response.getheader("Last-Modified"))
-            if response.status == http.client.NOT_MODIFIED:
-                return Answer(None, self._validators)
-            return Answer(self._body(response, connection, deadline_s), validators)
+            with connection.getresponse() as response:
+                if response.status in REDIRECTS:
+                    return self._elsewhere(target, response.getheader("Location") or "")
+                self._judge(response)
+                if response.status == http.client.NOT_MODIFIED:
+                    return Answer(None, self._validators)
+                validators = Validators(response.getheader("ETag"), response.getheader("Last-Modified"))
+                return Answer(self._body(response, connection, deadline_s), validators)
         finally:
             with self._lock:
                 self._socket = None

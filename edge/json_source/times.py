@@ -77,7 +77,7 @@ class Clock:
         at_ms = (
             self._unix(given) if self._format.startswith("unix") else self._text(given, now_ms)
         ) + self._add_s * 1e3
-        if not abs(at_ms) < LATEST_MS:
+        if not 0 <= at_ms < LATEST_MS:
             raise ValueError("a time that cannot be")
         return round(at_ms)
 
