@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 DRIVERS = {
     "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
+    "wmbus": "edge.wmbus.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
     "mbus": "edge.mbus.decode:decode",
+    "wmbus": "edge.wmbus.decode:decode",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
 
