@@ -9,7 +9,7 @@ import msgspec
 from edge.mqtt_config import SourceBroker  # noqa: TC001 - msgspec reads it
 from edge.stream import LineConfig
 from edge.wmbus.receivers import Mode, Name  # noqa: TC001 - msgspec reads it
-from wire.ids import END, Id  # noqa: TC001 - msgspec reads it
+from wire.ids import END, Id
 from wire.town import DeviceEntry
 
 
@@ -35,7 +35,7 @@ class WmbusBusConfig(LineConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     """Which radio mode the receiver is told to listen to. `hex` is not told."""
     mqtt: SourceBroker | None = None
     """A broker on which the telegrams come, instead of `serial` and `tcp`."""
-    topics: tuple[str, ...] = ()
+    topics: list[str] = []  # noqa: RUF012 - msgspec copies it
     """Topic filters on that broker, such as `wmbusmeters/#`."""
     format: Literal["wmbusmeters", "telegrams"] | None = None
     """What the messages are: the JSON of a `wmbusmeters` daemon, or raw telegrams in hexadecimal digits, alone or in
