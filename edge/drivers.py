@@ -14,13 +14,23 @@ if TYPE_CHECKING:
     from edge.interface import BusPlan, Driver
 
 DRIVERS = {
+    "chirpstack": "edge.lorawan.chirpstack.driver",
+    "http_json": "edge.http_json.driver",
+    "lorawan_udp": "edge.lorawan.udp.driver",
     "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
+    "mqtt_json": "edge.mqtt_json.driver",
+    "pms": "edge.pms.driver",
+    "sml": "edge.sml.driver",
+    "ttn": "edge.lorawan.ttn.driver",
     "wmbus": "edge.wmbus.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
+    "lorawan": "edge.lorawan.decode:decode",
     "mbus": "edge.mbus.decode:decode",
+    "pms": "edge.pms.decode:decode",
+    "sml": "edge.sml.decode:command",
     "wmbus": "edge.wmbus.decode:decode",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
