@@ -23,6 +23,7 @@ DRIVERS = {
     "pms": "edge.pms.driver",
     "sml": "edge.sml.driver",
     "ttn": "edge.lorawan.ttn.driver",
+    "wmbus": "edge.wmbus.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
@@ -30,6 +31,7 @@ DECODERS: dict[str, str] = {
     "mbus": "edge.mbus.decode:decode",
     "pms": "edge.pms.decode:decode",
     "sml": "edge.sml.decode:command",
+    "wmbus": "edge.wmbus.decode:decode",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
 
