@@ -19,6 +19,7 @@ DRIVERS = {
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
+    "lorawan-codec": "edge.lorawan.codec.decode:decode",
     "mbus": "edge.mbus.decode:decode",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
