@@ -28,6 +28,7 @@ DRIVERS = {
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
     "lorawan": "edge.lorawan.decode:decode",
+    "lorawan-codec": "edge.lorawan.codec.decode:decode",
     "mbus": "edge.mbus.decode:decode",
     "pms": "edge.pms.decode:decode",
     "sml": "edge.sml.decode:command",
