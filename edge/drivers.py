@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 DRIVERS = {
     "modbus": "edge.modbus.driver",
     "sml": "edge.sml.driver",
+    "d0": "edge.d0.driver",
+    "p1": "edge.p1.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
     "sml": "edge.sml.decode:command",
+    "d0": "edge.d0.decode:command",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
 
