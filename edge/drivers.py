@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 DRIVERS = {
     "chirpstack": "edge.lorawan.chirpstack.driver",
+    "d0": "edge.d0.driver",
     "http_json": "edge.http_json.driver",
     "lorawan_udp": "edge.lorawan.udp.driver",
     "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
     "mqtt_json": "edge.mqtt_json.driver",
+    "p1": "edge.p1.driver",
     "pms": "edge.pms.driver",
     "sml": "edge.sml.driver",
     "ttn": "edge.lorawan.ttn.driver",
@@ -27,6 +29,7 @@ DRIVERS = {
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
+    "d0": "edge.d0.decode:command",
     "lorawan": "edge.lorawan.decode:decode",
     "lorawan-codec": "edge.lorawan.codec.decode:decode",
     "mbus": "edge.mbus.decode:decode",
