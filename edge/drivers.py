@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DRIVERS = {
     "modbus": "edge.modbus.driver",
     "pms": "edge.pms.driver",
+    "radar": "edge.radar.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
