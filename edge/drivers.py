@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 DRIVERS = {
     "modbus": "edge.modbus.driver",
     "pms": "edge.pms.driver",
+    "nmea": "edge.nmea.driver",
     "radar": "edge.radar.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
+    "nmea": "edge.nmea.decode:decode",
     "pms": "edge.pms.decode:decode",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
