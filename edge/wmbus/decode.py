@@ -37,7 +37,7 @@ UNREADABLE = Text(de="verschlüsselt: {why}", en="encrypted: {why}")
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects, one for each telegram.")
 def decode(*, telegram_or_file: str, key_file: Path | None, as_json: bool) -> None:
-    """Decode wireless M-Bus telegrams (EN 13757, OMS) and show every record.
+    """Decode wireless M-Bus telegrams and show every record.
 
     HEX is one telegram from its length byte on, with or without checksums; a file has one in each line, or is binary.
     Of what is encrypted without a known key the sender is shown, and that it is.
