@@ -29,7 +29,7 @@ def mapped(answer: bytes) -> Mapped:
 def answer_of(device: str, wrong: Wrong | None = None) -> bytes:
     """A whole telegram of a device."""
     head = Plate("12345678").written() + bytes(4)
-    return framed(b"\x08\x01\x72" + head + HEAT_METER.records(device, AT_MS, wrong))
+    return framed(b"\x08\x01\x72" + head + b"".join(HEAT_METER.records(device, AT_MS, wrong)))
 
 
 @pytest.mark.parametrize("device", DEVICES)
