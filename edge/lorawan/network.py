@@ -10,6 +10,7 @@ one (RX2) where the first is too near, its band has no airtime left, or the conc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -82,6 +83,8 @@ class Received(NamedTuple):
     """When it came, on the monotonic clock."""
     before_sealing: Callable[[], None]
     """Commits its counter; on any thread."""
+    taken: asyncio.Event
+    """To be set when it is in the hands of whoever seals it: a confirmed one is acknowledged then."""
 
 
 class _Window(NamedTuple):
@@ -118,6 +121,8 @@ class Network:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = Backoff(f"bus {name}: refused", logger)
         self._faults = Backoff(f"bus {name}: state", logger)
+        self.patience_s = 0.0
+        """How long the acknowledgement of an uplink waits for `Received.taken`."""
         self.uplinks: asyncio.Queue[Received] = asyncio.Queue(MOST_WAITING)
         self.counts: Counter[str] = concentrators.counts
         self.heard: Counter[str] = Counter()
@@ -264,7 +269,11 @@ class Network:
         self._end_former(session)
         answers = self._mac_answers(session, frame, verdict.f_cnt, receptions)
         self._acknowledged(session, frame)
-        self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
+        taken = self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
+        if frame.is_confirmed and self.patience_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience_s):
+                    await taken.wait()
         await self._answer(session, frame, answers, receptions)
 
     def _end_former(self, session: Session) -> None:
@@ -272,8 +281,10 @@ class Network:
         for sessions in self._sessions.values():
             sessions[:] = [each for each in sessions if each.dev_eui != session.dev_eui or each.id >= session.id]
 
-    def _hand_on(self, session: Session, frame: Data, f_cnt: int, lost: int, receptions: Sequence[Reception]) -> None:
-        best = receptions[0]
+    def _hand_on(
+        self, session: Session, frame: Data, f_cnt: int, lost: int, receptions: Sequence[Reception]
+    ) -> asyncio.Event:
+        best, taken = receptions[0], asyncio.Event()
         is_application = bool(frame.f_port)
         uplink = Uplink(
             session.dev_eui,
@@ -299,9 +310,10 @@ class Network:
             state.sealed(session.id, session.dev_eui, run, f_cnt)
 
         try:
-            self.uplinks.put_nowait(Received(uplink, lost, best.at_s, before_sealing))
+            self.uplinks.put_nowait(Received(uplink, lost, best.at_s, before_sealing, taken))
         except asyncio.QueueFull:
             self.counts["dropped"] += 1
+        return taken
 
     def _mac_answers(
         self, session: Session, frame: Data, f_cnt: int, receptions: Sequence[Reception]

@@ -33,6 +33,8 @@ PATIENCE = 3.5
 """Intervals without a word after which a device counts as silent: LoRaWAN loses frames now and then."""
 LEAST_PATIENCE_S = 600.0
 DECODE_AGAIN_S = 5.0
+TAKEN_S = 1.3
+"""How long the acknowledgement of a message waits until it is decoded and delivered; RX2 can be met then."""
 
 
 class LorawanUdpBus:
@@ -47,7 +49,8 @@ class LorawanUdpBus:
         self._concentrators: Concentrators | None = None
         self._state: State | None = None
         self._opening = asyncio.Lock()
-        self._ready: deque[Heard] = deque()
+        self._ready: deque[tuple[Heard, asyncio.Event | None]] = deque()
+        """Samples, and with the last one of an uplink what tells that it was taken."""
         self._taking: Received | None = None
         self._heard_s: dict[str, float] = {}
         self._faults: Counter[str] = Counter()
@@ -77,7 +80,10 @@ class LorawanUdpBus:
                 self._taking = None
                 raise
             self._taking = None
-        return self._ready.popleft()
+        heard, taken = self._ready.popleft()
+        if taken is not None:  # whoever waits for it has its turn when this sample was delivered
+            taken.set()
+        return heard
 
     async def _opened(self) -> Network:
         """Return the server; open it before, however often that has to be tried."""
@@ -100,6 +106,7 @@ class LorawanUdpBus:
         network = Network(
             plan.id, self._state, concentrators, net_id=plan.net_id, antenna_gain_dbi=plan.antenna_gain_dbi
         )
+        network.patience_s = TAKEN_S
         network.serve(members)
         concentrators.on_frame = network.frame
         await concentrators.open(plan.host, plan.port)
@@ -140,8 +147,9 @@ class LorawanUdpBus:
         else:
             self._log_of(target.id).succeeded()
         samples = [_measured(taken, received.at_s) for taken in (*said.before, said.now)]
-        self._ready.extend(Heard(target.id, measured) for measured in samples[:-1])
-        self._ready.append(Heard(target.id, samples[-1], before_sealing=received.before_sealing))
+        self._ready.extend((Heard(target.id, measured), None) for measured in samples[:-1])
+        last = Heard(target.id, samples[-1], before_sealing=received.before_sealing)
+        self._ready.append((last, received.taken))
 
     def _log_of(self, device: str) -> Backoff:
         if device not in self._fault_log:
