@@ -80,17 +80,22 @@ class Process(asyncio.SubprocessProtocol):
             async with asyncio.timeout(START_S):
                 await asyncio.shield(process.ready)
         except TimeoutError as error:
-            process.kill("")
             raise NoWorkerError(f"the worker for codecs did not come up within {START_S:g} s") from error
-        except BaseException:
-            process.kill("")
-            raise
+        finally:
+            if not process.is_ready:
+                process.kill("")
+                await asyncio.shield(process.ended)
         return process
 
     @property
     def pid(self) -> int:
         """The process."""
         return 0 if self._transport is None else self._transport.get_pid()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has come up."""
+        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
 
     async def finish(self) -> None:
         """Wait for the answers to all calls that were made."""
@@ -222,14 +227,11 @@ class Process(asyncio.SubprocessProtocol):
         if not self.ended.done():
             self.kill("")
 
-    def process_exited(self) -> None:
-        """Note that it has ended."""
-        if not self.ended.done():
-            self.ended.set_result(None)
-
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """Let go of what is left."""
+        """Note that it has ended, and all pipes with it."""
         self._give_up()
+        if self._transport is not None:
+            self._transport.close()
         if not self.ended.done():
             self.ended.set_result(None)
 
