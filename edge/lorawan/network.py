@@ -51,6 +51,14 @@ MOST_AT_ONCE = 64
 """Frames that are answered at the same time."""
 MOST_TRIES = 3
 """Of a confirmed downlink."""
+MOST_REPEATS = 8
+"""Acknowledgements of one frame: as often a device repeats it (1.0.4, 19.2); whoever repeats it more often is none, and
+would use up downlink counters."""
+REFUSALS = frozenset(
+    {"TOO_LATE", "TOO_EARLY", "COLLISION_PACKET", "COLLISION_BEACON", "TX_FREQ", "TX_POWER", "GPS_UNLOCKED"}
+    | {"BAND", "TOO_LONG", "DUTY_CYCLE"}
+)
+"""Why a downlink was not sent: what packet forwarders say, and what we find ourselves."""
 DIPOLE_DBI = 2.15
 GIVEN_ADDRESSES = 1 << 25
 
@@ -256,7 +264,8 @@ class Network:
         member = self._members[session.dev_eui]
         if verdict.kind is Kind.DUPLICATE:
             self.counts["duplicates"] += 1
-            if frame.is_confirmed:  # our acknowledgement was lost, and the device asks again
+            session.repeats += 1
+            if frame.is_confirmed and session.repeats <= MOST_REPEATS:  # our acknowledgement was lost
                 await self._answer(session, frame, [], receptions)
             return
         self.counts[verdict.kind.value] += 1
@@ -429,7 +438,7 @@ class Network:
                 self.counts["downlinks"] += 1
                 return True
             why = refused
-            self.counts[f"downlinks_{refused.lower()}"] += 1
+            self.counts[f"downlinks_{refused.lower() if refused in REFUSALS else 'refused'}"] += 1
         self._refused.failed(f"a downlink could not be sent: {why}")
         return False
 

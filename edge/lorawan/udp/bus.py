@@ -33,6 +33,8 @@ PATIENCE = 3.5
 """Intervals without a word after which a device counts as silent: LoRaWAN loses frames now and then."""
 LEAST_PATIENCE_S = 600.0
 DECODE_AGAIN_S = 5.0
+SAY_S = 3600.0
+"""How often the log tells what was counted."""
 TAKEN_S = 1.3
 """How long the acknowledgement of a message waits until it is decoded and delivered; RX2 can be met then."""
 
@@ -58,6 +60,8 @@ class LorawanUdpBus:
         self._began_s = time.monotonic()
         self._why = ""
         self._backoff = Backoff(f"bus {plan.id}", logger, cap_s=15.0)
+        self._decoding = Backoff(f"bus {plan.id}: decoding", logger)
+        self._say_at_s = self._began_s + SAY_S
         self._take(plan)
 
     def _take(self, plan: LorawanUdpPlan) -> None:
@@ -139,8 +143,8 @@ class LorawanUdpBus:
                 said = await self._models[target.id].readings(received.uplink, lost=received.lost)
                 break
             except NoWorkerError as error:
-                logger.warning("bus %s: %s; tried again", self._plan.id, error)
-                await asyncio.sleep(error.retry_after_s or DECODE_AGAIN_S)
+                await asyncio.sleep(max(DECODE_AGAIN_S, self._decoding.failed(error)))
+        self._decoding.succeeded()
         if said.fault is not None:
             self._faults[target.id] += 1
             self._log_of(target.id).failed(said.fault)
@@ -161,13 +165,20 @@ class LorawanUdpBus:
 
         Raises: ParkedError where it was, or may yet be; NoAnswerError where it is silent for too long.
         """
-        await asyncio.sleep(0)
+        self._say_counts()
         patience_s = max(LEAST_PATIENCE_S, PATIENCE * self._targets[device].interval_s)
         now_s = time.monotonic()
         silent_s = now_s - self._heard_s.get(device, self._began_s)
         if silent_s < patience_s:
             raise ParkedError(f"device {device} speaks when it wants; silent for {silent_s:.0f} s")
         raise NoAnswerError(self._why or self._why_silent(device, silent_s))
+
+    def _say_counts(self) -> None:
+        if time.monotonic() < self._say_at_s:
+            return
+        self._say_at_s = time.monotonic() + SAY_S
+        counted = ", ".join(f"{count} {name}" for name, count in sorted(self.counts().items()) if count)
+        logger.info("bus %s, since it was opened: %s", self._plan.id, counted or "nothing was heard")
 
     def _why_silent(self, device: str, silent_s: float) -> str:
         eui = self._targets[device].dev_eui
