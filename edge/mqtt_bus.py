@@ -5,6 +5,7 @@ MqttPlan(id, session, subscriptions, devices, make)    # `make` builds the drive
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import Counter, deque
@@ -40,7 +41,9 @@ class Said(NamedTuple):
     measured: Measured | None = None
     """None where there is nothing to record: it is there, and that is all; or what came cannot be read."""
     garbled: str = ""
-    """Why it cannot be read, as the end of a sentence; counted as an error of the device."""
+    """Why it, or a part of it, cannot be read, as the end of a sentence; counted as an error of the device."""
+    is_beside_the_point: bool = False
+    """Whether it has nothing that the device's profile knows: such a message does not show that all is well."""
 
 
 class Interpreter(Protocol):
@@ -54,6 +57,9 @@ class Interpreter(Protocol):
 
     def follow(self, devices: Sequence[MqttTarget]) -> None:
         """Go on with other devices; what is known of those that did not change stays."""
+
+    def take(self, device: str) -> Measured | None:
+        """Return the sample of an interval, of a device whose messages are thinned; None where there is none."""
 
     async def close(self) -> None:
         """Let go of what it holds."""
@@ -125,6 +131,7 @@ class MqttBus:
         self.interpreter = plan.make(plan, self.source)
         self._began_s = time.monotonic()
         self._pending: deque[Heard] = deque()
+        self._listening: asyncio.Task[None] | None = None
         self._heard_s: dict[str, float] = {}
         self._came: Counter[str] = Counter()
         self._garbled: Counter[str] = Counter()
@@ -134,25 +141,37 @@ class MqttBus:
     async def heard(self) -> Heard:
         """Wait for the next sample of any device."""
         while not self._pending:
-            message = await self.source.next()
-            try:
-                said = await self.interpreter.understand(message)
-            except Exception:
-                self.source.done(message)  # it would come again and again, and be no better
-                raise
-            if said is None:
-                self.source.unwanted(message)
-                continue
-            self._count(said, message)
-            samples = [(each.device, each.measured) for each in said if each.measured is not None]
-            self._pending.extend(self.source.heard(message, samples))
+            if self._listening is None:
+                self._listening = asyncio.create_task(self._hear(), name=f"bus {self.plan.id}: a message")
+            # Whoever is told to stop waiting leaves the message to the next who waits.
+            await asyncio.wait({self._listening})
+            done, self._listening = self._listening, None
+            done.result()
         return self._pending.popleft()
 
-    async def read(self, device: str) -> Measured:
-        """Say whether a device is there; what it says comes by itself.
+    async def _hear(self) -> None:
+        """Understand the next message."""
+        message = await self.source.next()
+        try:
+            said = await self.interpreter.understand(message)
+        except Exception:
+            self.source.done(message)  # it would come again and again, and be no better
+            raise
+        if said is None:
+            self.source.unwanted(message)
+            return
+        self._count(said, message)
+        samples = [(each.device, each.measured) for each in said if each.measured is not None]
+        self._pending.extend(self.source.heard(message, samples))
 
-        Raises: ParkedError where it is; NoAnswerError where nothing was heard of it for too long.
+    async def read(self, device: str) -> Measured:
+        """Return what a device whose messages are thinned said in the interval; others speak by themselves.
+
+        Raises: ParkedError where there is no news; NoAnswerError where nothing was heard of it for too long.
         """
+        measured = self.interpreter.take(device)
+        if measured is not None:
+            return measured
         target = next(target for target in self.plan.devices if target.id == device)
         silent_s = time.monotonic() - self._heard_s.get(device, self._began_s)
         if silent_s < target.patience_s:
@@ -183,6 +202,9 @@ class MqttBus:
 
     async def close(self) -> None:
         """Disconnect; the broker keeps the session, and whatever was not sealed comes again."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening})
         await self.source.close()
         await self.interpreter.close()
 
@@ -193,16 +215,19 @@ class MqttBus:
         return heard.device in devices
 
     def _count(self, said: Sequence[Said], message: Message) -> None:
-        for device, _, garbled in said:
+        for device, measured, garbled, is_beside_the_point in said:
             self._came[device] += 1
             if garbled:
                 self._garbled[device] += 1
                 self._why[device] = garbled
                 what = f"bus {self.plan.id}, device {device}: a message that cannot be read"
                 self._trouble.setdefault(device, Backoff(what, logger)).failed(garbled)
-                continue
-            self._why.pop(device, None)
-            if (trouble := self._trouble.pop(device, None)) is not None:
-                trouble.succeeded()
-            if not message.is_retained:
+            elif is_beside_the_point:
+                self._why[device] = "it has nothing that the profile knows"
+            else:
+                self._why.pop(device, None)
+                if (trouble := self._trouble.pop(device, None)) is not None:
+                    trouble.succeeded()
+            is_well = measured is not None or not (garbled or is_beside_the_point)
+            if is_well and not message.is_retained:
                 self._heard_s[device] = message.arrived_s

@@ -1,7 +1,8 @@
 """Where a value stands in what a codec gave: `battery`, `sensors[0].value`, `registers[unit=Wh,valid=true].last`.
 
 Names are joined by dots; a number in brackets counts entries of a list from 0 (from its end where negative);
-`key=value` in brackets takes the first entry of a list for which all of these hold. Pure.
+`key=value` in brackets takes the first entry of a list for which all of these hold; a name that has dots or brackets
+itself stands quoted in brackets: `data["a.b"]`. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STEP = re.compile(r"\.?(?P<name>[^.\[\]=,]+)|\[(?P<index>-?[0-9]{1,4})\]|\[(?P<where>[^\[\]]+)\]")
+_STEP = re.compile(
+    r"\.?(?P<name>[^.\[\]=,]+)|\[\"(?P<key>[^\"]{1,200})\"\]|\[(?P<index>-?[0-9]{1,4})\]|\[(?P<where>[^\[\]]+)\]"
+)
 _CONDITION = re.compile(r"^(?P<key>[^=,\[\]]+)=(?P<value>[^=,\[\]]*)\Z")
 MAX_STEPS = 12
 
@@ -46,8 +49,8 @@ def parse(text: str) -> Path | None:
 
 
 def _step(match: re.Match[str]) -> Path | None:
-    if match["name"]:
-        return _named(match["name"])
+    if match["name"] or match["key"]:
+        return _named(match["name"] or match["key"])
     if match["index"]:
         return _indexed(int(match["index"]))
     conditions = [_CONDITION.match(part.strip()) for part in match["where"].split(",")]
