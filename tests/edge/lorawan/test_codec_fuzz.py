@@ -151,7 +151,8 @@ def test_depth_is_bounded() -> None:
 BUFFER = """function decodeUplink(input) {
   const buffer = Buffer.from(input.bytes), data = {};
   for (const kind of KINDS) data[kind] = buffer['read' + kind](1);
-  return {data: {...data, hex: buffer.toString('hex'), again: Array.from(Buffer.from(buffer.toString('base64'), 'base64')),
+  const again = Array.from(Buffer.from(buffer.toString('base64'), 'base64'));
+  return {data: {...data, hex: buffer.toString('hex'), again,
     three: buffer.readUIntBE(1, 3), six: buffer.readIntLE(1, 6), text: buffer.toString('latin1').length}};
 }"""
 FORMATS = {
