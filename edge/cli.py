@@ -218,8 +218,8 @@ class _Decode(click.Group):
         return [*drivers.DECODERS, PROFILE]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Load the command of a protocol."""
-        if cmd_name == PROFILE:
+        """Load the command of a protocol, or the one for all profiles."""
+        if "/" in cmd_name:
             return registers_of
         return drivers.load_decoder(cmd_name) if cmd_name in drivers.DECODERS else None
 

@@ -14,15 +14,25 @@ if TYPE_CHECKING:
     from edge.interface import BusPlan, Driver
 
 DRIVERS = {
-    "modbus": "edge.modbus.driver",
-    "sml": "edge.sml.driver",
+    "chirpstack": "edge.lorawan.chirpstack.driver",
     "d0": "edge.d0.driver",
+    "http_json": "edge.http_json.driver",
+    "lorawan_udp": "edge.lorawan.udp.driver",
+    "mbus": "edge.mbus.driver",
+    "modbus": "edge.modbus.driver",
+    "mqtt_json": "edge.mqtt_json.driver",
     "p1": "edge.p1.driver",
+    "pms": "edge.pms.driver",
+    "sml": "edge.sml.driver",
+    "ttn": "edge.lorawan.ttn.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
-    "sml": "edge.sml.decode:command",
     "d0": "edge.d0.decode:command",
+    "lorawan": "edge.lorawan.decode:decode",
+    "mbus": "edge.mbus.decode:decode",
+    "pms": "edge.pms.decode:decode",
+    "sml": "edge.sml.decode:command",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
 

@@ -12,7 +12,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from os.path import normpath
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from base.errors import TransientError
 from base.retry import Backoff
@@ -63,6 +63,17 @@ class Decoder(Protocol):
 
     def reset(self) -> None:
         """Forget half a word: the line was opened anew."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A decoder of a device that wants to be asked, woken or told to speak."""
+
+    async def ask(self, line: Stream) -> None:
+        """Put on the line what makes the device speak, for as long as the line is open: it is cancelled with the line.
+
+        Raises: TransientError where the line is gone.
+        """
 
 
 class Gatherer(Protocol):
@@ -212,17 +223,33 @@ class ListeningBus:
                 await asyncio.sleep(backoff.failed(error))
                 continue
             try:
-                await self._hear(line, backoff)
+                await self._converse(line, backoff)
             except TransientError as error:
                 self._why = str(error)
                 await asyncio.sleep(backoff.failed(error))
             finally:
                 line.close()
 
-    async def _hear(self, line: Stream, backoff: Backoff) -> None:
+    async def _converse(self, line: Stream, backoff: Backoff) -> None:
+        """Hear the line, and ask where the device wants that; ends with the first of both that fails."""
         self._decoder.reset()
         if self._plan.wakes:
             await line.write(self._plan.wakes)
+        if not isinstance(self._decoder, Asking):
+            await self._hear(line, backoff)
+            return
+        both = {asyncio.ensure_future(self._hear(line, backoff)), asyncio.ensure_future(self._decoder.ask(line))}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+            for task in both:
+                if task.done():
+                    task.result()
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def _hear(self, line: Stream, backoff: Backoff) -> None:
         while True:
             patience_s = max(REOPEN_S, self._plan.device.patience_s)
             try:

@@ -25,6 +25,8 @@ OF_DEVICES = frozenset({"reachable", "bus_requests", "bus_errors", "bus_error_ra
 """What the gateway says of a device that it reads."""
 TIME_SLACK_MS = 1_000
 """How far a stored time may be off its poll: a bus may be busy for a moment."""
+STALLED_SLACK_MS = 3_000
+"""As far where the poll is doubted: the machine may have stood still between the agent's stamp and its request."""
 EXCUSED = 8 | 16
 """Flags by which a reading says that its time is not the clock's own."""
 

@@ -58,15 +58,12 @@ class Concentrators:
         self,
         name: str,
         allowed: Collection[str],
-        on_frame: Callable[[Sequence[Reception]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`allowed`: EUIs of the concentrators that are heard; all are where it is empty.
-
-        `on_frame` takes the receptions of one frame, the best first.
-        """
+        """`allowed`: EUIs of the concentrators that are heard; all are where it is empty."""
         self._allowed = frozenset(allowed)
-        self._on_frame = on_frame
+        self.on_frame: Callable[[Sequence[Reception]], None] = lambda _: None
+        """Takes the receptions of one frame, the best first."""
         self._clock = clock
         self._known: dict[str, Concentrator] = {}
         self._merging: dict[bytes, list[Reception]] = {}
@@ -151,7 +148,7 @@ class Concentrators:
     def _merged(self, phy: bytes) -> None:
         receptions = sorted(self._merging.pop(phy), key=_quality, reverse=True)
         self.counts["frames"] += 1
-        self._on_frame(receptions)
+        self.on_frame(receptions)
 
     def _acknowledged(self, datagram: Datagram) -> None:
         waiting = self._acks.get((datagram.gateway, datagram.token))

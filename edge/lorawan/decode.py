@@ -39,7 +39,9 @@ NOT_CHECKED = Text(de="nicht geprüft", en="not checked")
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def decode(*, hexadecimal: str, keys_file: Path | None, as_json: bool) -> None:
-    """Show what is in a LoRaWAN frame (PHYPayload) of version 1.0.x; of 1.1 the MIC of uplinks.
+    """Show what is in a LoRaWAN frame (PHYPayload).
+
+    Version 1.0.x whole; of 1.1 the MIC of uplinks.
 
     Example: messnetz device decode lorawan 40f17dbe4900020001954378762b11ff0d --keys keys.yaml
     """

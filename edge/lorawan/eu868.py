@@ -1,14 +1,14 @@
 """The region EU868: channels, data rates, airtime, and how much of the time the law lets one send.
 
-Sources: LoRaWAN Regional Parameters RP002-1.0.4, 2.3; ETSI EN 300 220-2 V3.2.1, annex B; Semtech SX1276 datasheet,
-4.1.1.7.
+Sources: LoRaWAN Regional Parameters RP002-1.0.4, 2.3; ETSI EN 300 220-2 V3.2.1, annex B; Semtech SX1276 datasheet.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
+
+from edge.lorawan import airtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,21 +90,12 @@ def data_rate(datr: str | float) -> DataRate | None:
     return next((rate for rate in DATA_RATES if (rate.spreading_factor, rate.bandwidth_hz) == wanted), None)
 
 
-def airtime_s(rate: DataRate, phy_bytes: int, *, has_crc: bool = True) -> float:
-    """Return how long a PHYPayload of so many octets is on the air; downlinks carry no CRC.
-
-    Coding rate 4/5, eight symbols of preamble, explicit header, and the optimisation for low data rates where a
-    symbol takes over 16 ms.
-    """
+def airtime_s(rate: DataRate, phy_bytes: int) -> float:
+    """Return how long a PHYPayload of so many octets is on the air, in seconds."""
     if rate.spreading_factor is None:
-        overhead = 5 + 3 + 1 + (2 if has_crc else 0)  # preamble, sync word, length, CRC
+        overhead = 5 + 3 + 1 + 2  # preamble, sync word, length, CRC
         return (overhead + phy_bytes) * 8 / FSK_BITS_PER_S
-    factor = rate.spreading_factor
-    symbol_s = (1 << factor) / rate.bandwidth_hz
-    is_optimised = symbol_s > 0.016
-    bits = 8 * phy_bytes - 4 * factor + 28 + (16 if has_crc else 0)
-    blocks = max(0, math.ceil(bits / (4 * (factor - 2 * is_optimised))))
-    return (8 + 4.25 + 8 + 5 * blocks) * symbol_s
+    return airtime.airtime_s(phy_bytes, rate.spreading_factor, rate.bandwidth_hz)
 
 
 def cf_list() -> bytes:

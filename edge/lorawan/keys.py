@@ -8,7 +8,6 @@ a81758fffe0512ab: {app_key: 2b7e151628aed2a6abf7158809cf4f3c}
 from __future__ import annotations
 
 import re
-import stat
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from base.strict_yaml import Document
 
 KEY_BYTES = 16
-MAX_FILE_BYTES = 16 << 20
-MAX_NODES = 1_000_000
-"""A network of a hundred thousand devices."""
 DEV_EUI_PATTERN = r"^([0-9A-Fa-f]{2}[-:]?){7}[0-9A-Fa-f]{2}" + END
 _DEV_EUI = re.compile(DEV_EUI_PATTERN)
 _DEV_ADDR = re.compile(r"^[0-9A-Fa-f]{8}" + END)
@@ -75,14 +71,10 @@ def load(file: Path) -> dict[str, DeviceKeys]:
 
     Raises: ConfigError where it is missing, readable for others than its owner, or wrong; no key is shown.
     """
+    text = read_secret(file, "the keys of the devices")
     try:
-        _check_mode(file)
-        document = strict_yaml.parse(
-            strict_yaml.read(file, MAX_FILE_BYTES), file, max_bytes=MAX_FILE_BYTES, max_nodes=MAX_NODES
-        )
+        document = strict_yaml.parse(text.encode(), file)
     except ConfigError as error:
-        if error.found.startswith(("mode ", "no readable file", "a file of over")):
-            raise
         raise ConfigError(error.at, "what is no YAML", "DevEUI: {app_key: ...}, a line for each device") from None
     if not isinstance(document.value, dict):
         raise ConfigError(Position(file), "no mapping", "DevEUI: {app_key: ...}, one line for each device")
@@ -94,11 +86,6 @@ def load(file: Path) -> dict[str, DeviceKeys]:
             raise ConfigError(document.key_at(name), f"the DevEUI {dev_eui(name)} a second time", "each device once")
         keys[dev_eui(name)] = _device(document, name)
     return keys
-
-
-def _check_mode(file: Path) -> None:
-    if not file.exists() or stat.S_IMODE(file.stat().st_mode) & 0o077:
-        read_secret(file, "the keys of the devices")  # it says what is wrong
 
 
 def _device(document: Document, name: str) -> DeviceKeys:
@@ -122,3 +109,10 @@ def _device(document: Document, name: str) -> DeviceKeys:
     if address is not None and (not isinstance(address, str) or not _DEV_ADDR.match(address)):
         raise document.error((name, "dev_addr"), "something else", "8 hexadecimal digits, in quotes")
     return DeviceKeys(dev_addr=None if address is None else int(address, 16), **found)
+
+
+def lacking(of_device: DeviceKeys | None, file: Path) -> str:
+    """Say what a file does not tell of a device that needs an app_key or a session, and not both."""
+    if of_device is None:
+        return f"{file} has no keys"
+    return f"{file} has {'too many' if of_device.is_otaa else 'too few'} keys"

@@ -260,6 +260,7 @@ class Network:
             self._refuse("refused", session.dev_eui, _why(verdict.kind, verdict.f_cnt))
             return
         lost = session.take(verdict, frame, now_s)
+        self._state.taken(session.id, session.run, verdict.f_cnt)
         self._end_former(session)
         answers = self._mac_answers(session, frame, verdict.f_cnt, receptions)
         self._acknowledged(session, frame)
@@ -430,7 +431,7 @@ class Network:
             return "TOO_LATE"
         if len(frame) > window.rate.max_payload_bytes + phy.LEAST_DATA_BYTES + 1:
             return "TOO_LONG"
-        airtime_s = eu868.airtime_s(window.rate, len(frame), has_crc=False)
+        airtime_s = eu868.airtime_s(window.rate, len(frame))
         duty = self._concentrators.duty(best.gateway)
         if not duty.allows(window.frequency_hz, airtime_s, now_s):
             return "DUTY_CYCLE"

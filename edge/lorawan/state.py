@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 """By path: a bus that is opened anew while the last one's frames are sealed has a connection of its own."""
+_taken: defaultdict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
+"""By path and session: run and counter of the last frame that this process took. A bus that is opened anew must not
+take it again while it waits for its seal; another process does."""
 
 SCHEMA = 1
 BLOCK = 16
@@ -210,7 +213,17 @@ class State:
     def sessions(self) -> list[Row]:
         """Return all sessions, the oldest of each device first."""
         rows = self._rows(f"SELECT {_SESSION} FROM session ORDER BY id")  # noqa: S608 - our own words
-        return [Row(*row) for row in rows]  # type: ignore[arg-type]
+        return [self._as_taken(Row(*row)) for row in rows]  # type: ignore[arg-type]
+
+    def _as_taken(self, row: Row) -> Row:
+        run, f_cnt = _taken[str(self._path)].get(row.id, (-1, -1))
+        if (run, f_cnt) <= (row.run, -1 if row.f_cnt_up is None else row.f_cnt_up):
+            return row
+        return row._replace(run=run, f_cnt_up=f_cnt, is_offered=0)
+
+    def taken(self, session: int, run: int, f_cnt: int) -> None:
+        """Note that a frame was taken; nothing is written, for it may yet be lost with this process."""
+        _taken[str(self._path)][session] = (run, f_cnt)
 
     def forget(self, session: int) -> None:
         """Forget a session: of a device that is gone, or of a key that was replaced."""

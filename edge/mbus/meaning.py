@@ -239,7 +239,6 @@ _WORDS = {
     0x6C: "while above upper limit",
     0x6D: "overflow",
     0x7E: "future",
-    0x7F: "of maker",
 }
 
 _MORE_WORDS = {
@@ -276,7 +275,7 @@ def meaning_of(vif: int, following: list[int]) -> tuple[Meaning, list[int]]:
         return _TABLES[vif].get(code, Meaning(f"unknown {vif:02X} {code:02X}")), following[1:]
     code = vif & ~EXTENSION
     if vif & EXTENSION and code == OF_MAKER:
-        return _TABLES[None][OF_MAKER], []  # what follows is the maker's own
+        return _TABLES[None][OF_MAKER], [OF_MAKER | EXTENSION, *following]
     return _TABLES[None].get(code, Meaning(f"unknown {vif:02X}")), following
 
 
@@ -298,9 +297,8 @@ def modified(meaning: Meaning, extensions: list[int]) -> Modified:
             meaning = meaning._replace(power=meaning.power + 3)
         elif code < 0x20:
             refusal = refusal or _REFUSALS.get(code, f"record error {code}" if code else "")
-        elif code == 0x7F:
-            qualifiers.append(_WORDS[code])
-            break  # what follows is the maker's own
+        elif code == OF_MAKER:
+            qualifiers.append(f"of maker {bytes(codes).hex(' ')}".rstrip())  # what follows only the maker can read
         else:
             meaning = _with_word(meaning, code, qualifiers)
     return Modified(meaning, tuple(qualifiers), refusal, offset)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 STOP_S = 20.0
 CUT_SHORT_MS = 2_000
 """A poll so soon before an agent is held, or after it goes on, may find the agent's patience at its end."""
-LOOK_S = 0.1
-STALLED_S = 1.0
-"""After so long without a turn the machine has stalled: the agents' patience with the meters may have ended, too."""
+LOOK_S = 0.5
+STALLED_S = 0.3
+"""Who had no turn for so long between two looks may be late by more than an agent's patience with its meters."""
 MOST_FLIPS = 24
 RESEND_TIMEOUT_S = 60.0
 RESEND_PAUSE_S = 1.0
@@ -40,6 +40,7 @@ class Inflictor:
         self._plant = plant
         self._backed_up_at_s: float | None = None
         self._owing: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
         self.owing: set[str] = set()
         """Agents that have not been asked to send again yet, since the database was restored."""
         self._actions: dict[str, Callable[[Fault], Awaitable[str]]] = {
@@ -66,16 +67,26 @@ class Inflictor:
         return await self._actions[fault.kind](fault)
 
     async def watch_stalls(self) -> None:
-        """Note what may have been given up while this process, in which the meters are, had no turn; never returns."""
-        last_ms, last_s = now_ms(), time.monotonic()
+        """Note what an agent may have given up because the machine had no time for it or for its meters; never returns.
+
+        The meters are in this process. Whether an answer came in time only the agent knows; a meter believes it did.
+        """
+        agents = self._plant.agents
+        starved_s = dict.fromkeys(agents, 0.0)
         while True:
+            since_ms, at_s = now_ms(), time.monotonic()
             await asyncio.sleep(LOOK_S)
-            at_s = time.monotonic()
-            if at_s - last_s > LOOK_S + STALLED_S:
-                await asyncio.sleep(CUT_SHORT_MS / 1000)
-                for agent in self._plant.agents:
-                    self._doubt(agent, last_ms - CUT_SHORT_MS, now_ms())
-            last_ms, last_s = now_ms(), time.monotonic()
+            is_late = time.monotonic() - at_s > LOOK_S + STALLED_S
+            before_s, starved_s = starved_s, {agent: self._plant.processes[agent].starved_s for agent in agents}
+            late = [agent for agent in agents if is_late or starved_s[agent] - before_s[agent] > STALLED_S]
+            if late:
+                self._waiting.add(asyncio.create_task(self._doubt_later(late, since_ms - CUT_SHORT_MS)))
+
+    async def _doubt_later(self, agents: list[str], since_ms: int) -> None:
+        until_ms = now_ms() + CUT_SHORT_MS
+        await asyncio.sleep(CUT_SHORT_MS / 1000)
+        for agent in agents:
+            self._doubt(agent, since_ms, until_ms)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every agent has been asked to send again where that is owed.
@@ -92,7 +103,7 @@ class Inflictor:
         """End what still runs."""
         for task in self._owing:
             task.cancel()
-        await asyncio.gather(*self._owing, return_exceptions=True)
+        await asyncio.gather(*self._owing, *self._waiting, return_exceptions=True)
 
     async def _kill(self, fault: Fault) -> str:
         await self._plant.end(fault.target)

@@ -33,9 +33,6 @@ KEEPALIVE_S = 5
 SPOOL = {"seal_interval_s": 1.0}
 UPLINK = {"confirm_timeout_s": 2.0}
 """Many small batches, and most of them on their way when something breaks."""
-BUS = {"timeout_s": 4.0}
-"""What an agent gave up is no reading, and a meter does not know of it; that a machine stalls for a second is no
-fault."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +233,6 @@ class Plant:
             file = self.files.gateway_file(agent)
             settings = _load(file)
             settings |= {"mqtt": self._mqtt(f"{agent}-broker"), "uplink": UPLINK}
-            settings["buses"] = [bus | BUS for bus in settings["buses"]]
             _dump(file, settings | {"spool": settings["spool"] | SPOOL | {"path": str(self.spool(agent))}})
 
     def _mqtt(self, link: str) -> dict[str, object]:

@@ -60,6 +60,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """None where the store could not be read back."""
     missing: list[Missing]
     """The first of what is unaccounted for."""
+    doubted: int = 0
+    """Polls of which nobody knows whether the agent gave them up: around its faults, or as the machine stalled."""
     troubles: list[str] = []
     """Why the chain did not recover, or could not be asked; what waits on the gateways counts as missing then."""
     verdict: str
@@ -112,6 +114,7 @@ def table(report: Report) -> list[str]:
 
 def _account(report: Report) -> list[str]:
     lines = [] if report.account is None else _numbers(report.account)
+    lines.append(f"{'doubted':<20}{report.doubted:>9}   polls that the agent may have given up; they may be missing")
     lines += [f"not tried: {reason}" for reason in report.skipped]
     lines += [f"died by itself: {name}" for name in report.died]
     lines += [f"missing: {one.device} {one.quantity} of {one.polled_at_ms}" for one in report.missing]

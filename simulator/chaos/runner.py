@@ -239,6 +239,7 @@ class Run:
             faults=faults,
             account=account,
             missing=missing[: reports.MOST_MISSING],
+            doubted=sum(not poll.is_certain for poll in self._plant.journal.polls),
             troubles=self.troubles,
             verdict="whole" if is_whole else "broken",
         )

@@ -123,21 +123,25 @@ def test_what_is_not_confirmed_is_sent_again_as_it_was() -> None:
     assert one.report(0.0, 0).resent == 2
 
 
-async def test_asking_whether_it_is_drained_keeps_a_fleet_from_nothing() -> None:
+def test_asking_whether_it_is_drained_keeps_a_fleet_from_nothing() -> None:
     """Its connections, seals and time-outs run in the loop of whoever asks, also where it is drained already."""
-    fleet = Fleet(plan(0), MqttConfig(LOOPBACK, free_port()))
-    turns = 0
 
-    async def work() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
+    async def story() -> int:
+        fleet = Fleet(plan(0), MqttConfig(LOOPBACK, free_port()))
+        turns = 0
 
-    working = asyncio.create_task(work())
-    assert await fleet.drained(10)
-    working.cancel()
-    assert turns > 0
+        async def work() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        working = asyncio.create_task(work())
+        assert await fleet.drained(10)
+        working.cancel()
+        return turns
+
+    assert asyncio.run(story()) > 0
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_clock_that_is_not_set_says_no_time() -> None:
         ("0a 5a 27 02", "flow_temperature", 22.7, "Cel"),
         ("0a 5a b2 02", "flow_temperature", None, "Cel"),
         ("05 2b 00 00 c0 7f", "power", None, "W"),
-        ("05 2e b1 d1 2e be", "power", -170.721784, "W"),
+        ("05 2e b1 d1 2e be", "power", -170.72178, "W"),
         ("02 5a 00 80", "flow_temperature", None, "Cel"),
         ("04 13 01 00 00 80", "volume", -2147483.647, "m3"),
         ("04 93 fc 11 01 00 00 80", "volume", 2147483.649, "m3"),

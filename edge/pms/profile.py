@@ -1,0 +1,82 @@
+"""Profiles of particulate and CO2 sensors: which kind of sensor it is, and which of its values are which readings."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from edge.pms.sensors import SENSORS
+from edge.thinning import Thinned, rules_of
+from wire import profile as public
+
+if TYPE_CHECKING:
+    from base.strict_yaml import Document
+    from edge.pms.sensors import Sensor
+    from edge.thinning import Rule
+
+
+class PmsHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the driver must know of a model."""
+
+    sensor: str
+    """How its frames are made."""
+    values: dict[str, str]
+    """Reading -> the sensor's name of the value; the value stands in the quantity's unit."""
+    warm_up_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
+    """So long after it was switched on its values are left out; what is usual for the sensor unless set."""
+
+
+class PmsProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole profile of such a sensor."""
+
+    pms: PmsHalf
+    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - msgspec copies it
+    """How the values of an interval become one, where that is not as usual for the quantity."""
+
+    @property
+    def sensor(self) -> Sensor:
+        """The kind of sensor."""
+        return SENSORS[self.pms.sensor]
+
+    @property
+    def warm_up_s(self) -> float:
+        """How long it warms up."""
+        return self.sensor.warm_up_s if self.pms.warm_up_s is None else self.pms.warm_up_s
+
+
+@cache
+def load(name: str) -> PmsProfile:
+    """Read and check a profile.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    document = public.load_document(name)
+    if (driver := document.convert(public.Profile).driver) != "pms":
+        raise document.error(("driver",), repr(driver), "'pms'")
+    profile = document.convert(PmsProfile)
+    public.check(document, profile, name)
+    _check(document, profile)
+    return profile
+
+
+@cache
+def rules(name: str) -> tuple[Rule, ...]:
+    """How the readings of a profile are thinned."""
+    return rules_of(public.load_document(name), load(name))
+
+
+def _check(document: Document, profile: PmsProfile) -> None:
+    half = profile.pms
+    if half.sensor not in SENSORS:
+        raise document.error(("pms", "sensor"), repr(half.sensor), f"one of: {', '.join(SENSORS)}")
+    known = {each.name for layout in profile.sensor.layouts.values() for each in layout.fields if each is not None}
+    for name, value in half.values.items():
+        if name not in profile.readings:
+            raise document.error(("pms", "values", name), repr(name), "one of those under 'readings'")
+        if value not in known:
+            raise document.error(("pms", "values", name), repr(value), f"one of: {', '.join(sorted(known))}")
+    missing = [name for name in profile.readings if name not in half.values and name not in profile.thinning]
+    if missing:
+        raise document.error(("pms", "values"), f"no {missing[0]!r}", "a value for each reading")
