@@ -16,6 +16,7 @@ import msgspec
 from base.errors import ConfigError, PermanentError, Position
 from base.messages import Text
 from edge import drivers, parameters
+from edge.lorawan.codec.cli import codecs
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings, parse_endpoint
 from wire import profile as public
@@ -64,6 +65,9 @@ _profile = click.argument("profile", callback=_known_profile)
 @click.group()
 def device() -> None:
     """Read a device on the bench, or decode what it sent."""
+
+
+device.add_command(codecs)
 
 
 @device.command("profiles")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tty
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from base.errors import TransientError
+from edge.interface import ParkedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from edge.listening import ListeningBus
     from edge.stream import LineSettings
 
 
@@ -101,3 +104,20 @@ class WrittenLine:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+async def opened(bus: ListeningBus, device: str) -> None:
+    """Let a bus open its port, and return when it is heard: what came before is lost, as on a real line."""
+    decoder = bus._decoder
+    is_open = asyncio.Event()
+    reset = decoder.reset
+
+    def now_open() -> None:
+        reset()
+        is_open.set()
+
+    decoder.reset = now_open  # type: ignore[method-assign]
+    with contextlib.suppress(ParkedError):
+        await bus.read(device)
+    async with asyncio.timeout(60):
+        await is_open.wait()

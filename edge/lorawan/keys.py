@@ -60,6 +60,12 @@ class DeviceKeys(msgspec.Struct, frozen=True):
         """Whether the device was given a session once and for all."""
         return None not in (self.dev_addr, self.nwk_s_key, self.app_s_key)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether a network server can serve the device: by its app_key, or in a session, and not both."""
+        has_some = any(each is not None for each in (self.dev_addr, self.nwk_s_key, self.app_s_key))
+        return not has_some if self.is_otaa else self.is_abp
+
 
 def dev_eui(text: str) -> str:
     """Write a DevEUI one way only: 16 hexadecimal digits, lower case."""

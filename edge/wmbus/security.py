@@ -1,4 +1,4 @@
-"""How meters encrypt by radio (EN 13757-7): AES-128 in modes 5 and 7 of the transport layer, and CTR of the link layer."""
+"""How meters encrypt by radio (EN 13757-7): AES-128 in modes 5 and 7 of the transport layer, CTR of the link layer."""
 
 from __future__ import annotations
 

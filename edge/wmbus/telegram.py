@@ -25,6 +25,7 @@ PLAIN_START = b"\x2f\x2f"
 """What a right key makes of the first two bytes."""
 SESSION_MODE_SHIFT, SESSION_CTR = 29, 1
 MODE_5, MODE_7 = 5, 7
+COUNTER_BYTES, LEAST_MAC_BYTES = 4, 4
 MOST_HEADS = 256
 
 
@@ -166,30 +167,35 @@ class _Reading:
     def _decrypted(self, address: Address, owner: bytes, access: int, configuration: int) -> bytes:
         """Return the payload in the clear."""
         mode = configuration >> 8 & 0x1F
-        extension = self.take(1) if mode == MODE_7 else b""
+        if mode == MODE_7:
+            self.take(1)  # which key, and how it is derived
         size = 16 * (configuration >> 4 & 0x0F)
-        if not size or mode == 0 or (not self.mac and self.rest.startswith(PLAIN_START)):
+        if self.rest.startswith(PLAIN_START) or (not self.mac and (not size or not mode)):
             return self.rest
-        if mode not in (MODE_5, MODE_7):
+        if mode not in (MODE_5, MODE_7) and not self.mac:
             raise EncryptedError(f"encrypted in mode {mode}, which is not read here")
         if len(self.rest) < size:
             raise DamagedError(f"{len(self.rest)} bytes, where {size} are said to be encrypted")
-        from edge.wmbus import security  # noqa: PLC0415 - cryptography is loaded with the first encrypted telegram
-
         key = self.key(address, f"AES-128, mode {mode}")
-        start = security.start_of_mode_5(owner, access)
-        if mode == MODE_7:
-            if len(self.counter) != 4 or not extension[0] & 0x30:
-                raise UnsupportedError("mode 7 without a message counter or a derived key")
-            keys = security.derived(key, self.counter, owner[2:6])
-            if not self.mac or not security.is_mac(self.mac, security.cmac(keys.authenticating, self.authenticated)):
-                raise EncryptedError(f"the key of {address.number} is another one: the MAC is not its own")
-            key, start = keys.encrypting, bytes(16)
-        plain = security.decrypted_cbc(key, start, self.rest[:size])
+        plain = self._plain(key, mode, owner, access, self.rest[:size])
         if not plain.startswith(PLAIN_START):
             raise EncryptedError(f"the key of {address.number} is another one")
         self.is_encrypted = True
         return plain + self.rest[size:]
+
+    def _plain(self, key: bytes, mode: int, owner: bytes, access: int, data: bytes) -> bytes:
+        from edge.wmbus import security  # noqa: PLC0415 - cryptography is loaded with the first encrypted telegram
+
+        if mode == MODE_5 and not self.mac:
+            return security.decrypted_cbc(key, security.start_of_mode_5(owner, access), data)
+        if len(self.counter) != COUNTER_BYTES or len(self.mac) < LEAST_MAC_BYTES:
+            raise UnsupportedError(f"mode {mode} without a message counter and a MAC")
+        derived = security.derived(key, self.counter, owner[2:6])
+        if not security.is_mac(self.mac, security.cmac(derived.authenticating, self.authenticated)):
+            raise EncryptedError("the key is another one: the MAC is not its own")
+        if mode != MODE_7:
+            raise UnsupportedError(f"a MAC in mode {mode}")
+        return security.decrypted_cbc(derived.encrypting, bytes(16), data)
 
     def _records(
         self, address: Address | None, access: int, status: Status, configuration: int, payload: bytes

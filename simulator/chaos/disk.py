@@ -95,10 +95,14 @@ class FailingDisk:
                     os.close(opened)
 
     def unmount(self) -> None:
-        """Take it away; what is on it stays in its image."""
+        """Take it away, and leave what was on it in the directory instead."""
         self.mend()
-        _try("umount", str(self.directory)) or _try("umount", "--lazy", str(self.directory))
+        copy = self.directory.with_name(f"{self.directory.name}-kept")
+        shutil.copytree(self.directory, copy, ignore=shutil.ignore_patterns(FENCE, "lost+found"))
+        _try("umount", "--lazy", str(self.directory))
         _try("losetup", "--detach", self.device)
+        shutil.copytree(copy, self.directory, dirs_exist_ok=True)
+        shutil.rmtree(copy)
 
     def _limit(self, size: int) -> None:
         device = os.open(self.device, os.O_RDWR | os.O_CLOEXEC)

@@ -27,6 +27,8 @@ LOOK_S = 0.5
 STALLED_S = 0.3
 """Who had no turn for so long between two looks may be late by more than an agent's patience with its meters."""
 MOST_FLIPS = 24
+FORGOTTEN = 0.5
+"""How often a disk that fails cannot be read either; else the kernel still has in memory what is on it."""
 RESEND_TIMEOUT_S = 60.0
 RESEND_PAUSE_S = 1.0
 BEFORE_BACKUP_S = 120
@@ -53,6 +55,7 @@ class Inflictor:
             "garbage": self._device,
             "slow": self._device,
             "full": self._fill,
+            "eio": self._fail_disk,
             "corrupt": self._corrupt,
             "backup": self._back_up,
             "restore": self._restore,
@@ -178,6 +181,18 @@ class Inflictor:
         finally:
             small.empty()
         return ""
+
+    async def _fail_disk(self, fault: Fault) -> str:
+        card = self._plant.cards[fault.target]
+        await asyncio.to_thread(card.fail)
+        is_forgotten = random.Random(fault.seed).random() < FORGOTTEN  # noqa: S311 - no secret
+        try:
+            if is_forgotten:
+                await asyncio.to_thread(card.forget)
+            await asyncio.sleep(fault.for_s)
+        finally:
+            card.mend()
+        return "" if is_forgotten else "at writing"
 
     async def _corrupt(self, fault: Fault) -> str:
         if fault.target in self.owing:

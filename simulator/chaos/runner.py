@@ -75,6 +75,8 @@ class Run:
             self._plant, self._inflictor = plant, Inflictor(plant)
             if not plant.disks and "full" in self.kinds:
                 self.skipped = [*self.skipped, "full disk: only root may mount a small one"]
+            if not plant.cards and "eio" in self.kinds:
+                self.skipped = [*self.skipped, "disk that fails: needs root, losetup, mkfs.ext4 and two agents"]
             stalls = asyncio.create_task(self._inflictor.watch_stalls())
             try:
                 async with self._bearing():

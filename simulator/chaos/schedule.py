@@ -19,6 +19,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "garbage": ("device",),
     "slow": ("device",),
     "full": ("disk",),
+    "eio": ("card",),
     "corrupt": ("agent",),
     "restore": ("store",),
     "clock": ("clock",),
@@ -26,7 +27,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """Kind of a fault -> what it may strike. `uplink`: agent to broker, `intake`: broker to collector, `write`: collector
 to store. One that is named twice is struck twice as often."""
 KINDS = tuple(FAMILIES)
-LONGEST_S = {"kill": 8.0, "pause": 12.0, "refuse": 10.0, "blackhole": 15.0, "full": 12.0, "clock": 15.0}
+LONGEST_S = {"kill": 8.0, "pause": 12.0, "refuse": 10.0, "blackhole": 15.0, "full": 12.0, "eio": 12.0, "clock": 15.0}
 MOST_S = 10.0
 LEAST_S = 0.5
 CALM_S = 3.0

@@ -11,8 +11,9 @@ import pytest
 from lacking import lacking
 
 from base.errors import TransientError
+from gateway import clock
 from gateway import spool as spool_module
-from gateway.spool import Settled, Spool
+from gateway.spool import RESCUE_AFTER, Settled, Spool
 from simulator.chaos import disk as disks
 from wire.readings import Reading, Sample
 
@@ -128,6 +129,29 @@ def test_a_checkpoint_that_fails_is_noticed_and_made_up_for(
     after.close()
     spool.close()
     subprocess.run(["umount", log], check=True)
+
+
+def test_what_a_bad_sector_holds_is_given_up_where_the_disk_can_be_written(disk: FailingDisk) -> None:
+    """It does not heal: the file is moved aside, a new one made, and what could not be read is declared."""
+    spool = _open(disk)
+    for number in range(20):
+        _seal(spool, number)
+    spool.close()
+    disks.Disk(disk.directory).fill()
+    fence = str(disk.directory / disks.FENCE)
+    subprocess.run(["fallocate", "--punch-hole", "--length", "8MiB", fence], check=True)  # the only room, and sound
+    sealed_ms = clock.now_ms()
+    disk.fail()
+    disk.forget()
+    spool = _open(disk)
+    for _ in range(RESCUE_AFTER):
+        with suppress(TransientError):
+            _seal(spool, 20)
+    _seal(spool, 21)
+    assert _sealed(range(21, 22)) <= _seconds(spool)
+    (gap,) = (gap for gap in spool.gaps() if gap.reason == "damaged")
+    assert gap.since_ms <= sealed_ms <= gap.until_ms
+    spool.close()
 
 
 def _after_power_cut(disk: FailingDisk, directory: Path, log: Path | None = None) -> Spool:

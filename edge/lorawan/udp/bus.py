@@ -115,7 +115,7 @@ class LorawanUdpBus:
         members: dict[str, Member] = {}
         for eui, target in self._by_eui.items():
             keys = target.keys or late.get(eui)
-            if keys is None or keys.is_otaa == keys.is_abp:
+            if keys is None or not keys.is_whole:
                 found = f"{eui}, of which {keyring.lacking(keys, file)}"
                 raise ConfigError(Position(file), found, "an app_key, or a whole session")
             members[eui] = Member(eui, keys, may_reset=target.may_reset)

@@ -205,7 +205,7 @@ def _keys(
         return None
     eui = dev_eui(device.dev_eui)
     of_device = keys.get(eui)
-    if of_device is None or of_device.is_otaa == of_device.is_abp:
+    if of_device is None or not of_device.is_whole:
         raise document.error(
             (*at, "dev_eui"), f"{eui}, of which {keyring.lacking(of_device, keys_file)}", EXPECTED_KEYS
         )

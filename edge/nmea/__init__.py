@@ -1,0 +1,1 @@
+"""NMEA 0183: weather stations, echo sounders and receivers of positions that speak as ships' instruments do."""
