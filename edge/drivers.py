@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge.interface import BusPlan, Driver
 
 DRIVERS = {
+    "line": "edge.line.driver",
     "modbus": "edge.modbus.driver",
     "pms": "edge.pms.driver",
     "nmea": "edge.nmea.driver",
