@@ -19,6 +19,7 @@ DRIVERS = {
     "pms": "edge.pms.driver",
     "nmea": "edge.nmea.driver",
     "radar": "edge.radar.driver",
+    "s0": "edge.s0.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
