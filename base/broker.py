@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -60,7 +60,50 @@ class MqttConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return self.host, self.port or (8883 if self.tls else 1883)
 
 
-def read_credentials(config: MqttConfig) -> tuple[str | None, ssl.SSLContext | None]:
+class AnyTlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """TLS to a broker of others, which may know its users by name."""
+
+    ca: str | None = None
+    """Path of the certificates (PEM) of the authorities that may have signed the broker's; those of this machine unless
+    set."""
+    certificate: str | None = None
+    """Path of our own certificate (PEM), where the broker wants one; with `key`."""
+    key: str | None = None
+    """Path of the key of our certificate, mode 0600, without a passphrase."""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("both of 'certificate' and 'key', or neither")
+
+
+class Broker(Protocol):
+    """What a connection must know of a broker."""
+
+    @property
+    def user(self) -> str | None:
+        """Our name there."""
+
+    @property
+    def password_file(self) -> str | None:
+        """Where our password is."""
+
+    @property
+    def tls(self) -> TlsConfig | AnyTlsConfig | None:
+        """Certificates; None for a plain connection."""
+
+    @property
+    def keepalive_s(self) -> int:
+        """How long either side may be silent."""
+
+    @property
+    def protocol(self) -> Literal["auto", "5", "3.1.1"]:
+        """Which version of MQTT."""
+
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port to connect to."""
+
+
+def read_credentials(config: Broker) -> tuple[str | None, ssl.SSLContext | None]:
     """Read password and certificates as they are now; they may be renewed at any time.
 
     Raises: ConfigError naming the file that is wrong.
@@ -69,17 +112,21 @@ def read_credentials(config: MqttConfig) -> tuple[str | None, ssl.SSLContext | N
     return password, _tls_context(config.tls) if config.tls else None
 
 
-def _tls_context(config: TlsConfig) -> ssl.SSLContext:
-    for file in (config.ca, config.certificate, config.key):
+def _tls_context(config: TlsConfig | AnyTlsConfig) -> ssl.SSLContext:
+    for file in filter(None, (config.ca, config.certificate, config.key)):
         try:
             Path(file).read_bytes()
         except OSError as error:
             raise ConfigError(Position(Path(file)), f"no readable file ({error.strerror})", "a PEM file") from error
     try:
-        is_early = early_tls.is_needed()
-        context = early_tls.context(config.ca) if is_early else ssl.create_default_context(cafile=config.ca)
+        if config.ca is not None and early_tls.is_needed():
+            context = early_tls.context(config.ca)
+        else:
+            context = ssl.create_default_context(cafile=config.ca)
     except ssl.SSLError as error:
-        raise ConfigError(Position(Path(config.ca)), "no certificates", "those of the CA (PEM)") from error
+        raise ConfigError(Position(Path(config.ca or "")), "no certificates", "those of the CA (PEM)") from error
+    if config.certificate is None or config.key is None:
+        return context
     try:
         # Without a password of its own OpenSSL would ask for one at the terminal, where nobody sits.
         context.load_cert_chain(config.certificate, config.key, password="")

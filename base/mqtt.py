@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from base.broker import MqttConfig
+    from base.broker import Broker
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -121,9 +121,12 @@ class Connection:
     again with a fresh client and a jittered delay.
     """
 
+    keeps_session: ClassVar[bool] = False
+    """Whether the broker keeps what comes while we are away, and messages are acknowledged by whoever takes them."""
+
     def __init__(
         self,
-        config: MqttConfig,
+        config: Broker,
         client_id: str,
         handlers: Handlers,
         *,
@@ -226,7 +229,7 @@ class Connection:
         self._accepted = False
         self._reason = "no answer to CONNECT"
         client = self._fresh_client()
-        client.connect(host, port, self._config.keepalive_s)
+        self._connect(client, host, port)
         try:
             client.loop_start()
             if self._await_acceptance():
@@ -274,10 +277,11 @@ class Connection:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
-            clean_session=None if is_v5 else True,
+            clean_session=None if is_v5 else not self.keeps_session,
             userdata=_Owed(),
             protocol=self._version,
             reconnect_on_failure=False,
+            manual_ack=self.keeps_session,
         )
         password, tls = read_credentials(self._config)
         client.connect_timeout = CONNECT_TIMEOUT_S
@@ -295,6 +299,12 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_socket_open = _send_at_once
         return client
+
+    def _connect(self, client: paho.Client, host: str, port: int) -> None:
+        client.connect(host, port, self._config.keepalive_s)
+
+    def _subscribe(self, client: paho.Client) -> None:
+        client.subscribe([(topic, 1) for topic in self._subscriptions])
 
     def _on_connect(
         self,
@@ -314,7 +324,7 @@ class Connection:
         self._client = client
         if self._subscriptions:
             self._reason = "no answer to SUBSCRIBE"
-            client.subscribe([(topic, 1) for topic in self._subscriptions])
+            self._subscribe(client)
         else:
             self._announce()
 

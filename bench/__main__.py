@@ -19,6 +19,7 @@ BENCHES = {
     "growth": "what a town costs as it grows",
     "path": "one core's worth of the path of a reading, by parts",
     "modbus": "registers a second beside a bare client",
+    "codecs": "LoRaWAN messages decoded a second in one worker",
 }
 """Module of `bench` -> what it measures. A module is listed here or not run."""
 

@@ -33,6 +33,8 @@ BATCH_S = 300
 BACKLOG_S = 3_600
 FRESH_EVERY_S = 60.0
 MOST_S = 900.0
+QUICK_MOST_S = 75.0
+LOOK_S = 0.2
 
 
 class Outcome(NamedTuple):
@@ -49,15 +51,17 @@ class Outcome(NamedTuple):
         return sum(not gateway.fresh_latencies_s for gateway in self.report.gateways)
 
 
-async def _reconnect(plan: FleetPlan, port: int, collector: rig.Measured) -> Outcome:
+async def _reconnect(plan: FleetPlan, port: int, collector: rig.Measured, most_s: float) -> Outcome:
+    """Let them drain, and seal until each has a fresh batch confirmed, but not for longer than `most_s`."""
     async with Fleet(plan, MqttConfig(rig.LOOPBACK, port)) as fleet:
-        deadline_s = time.monotonic() + MOST_S
+        deadline_s = time.monotonic() + most_s
         least_s = time.monotonic() + 3 * (plan.fresh_every_s or 0.0)
         is_drained = False
         while not is_drained and time.monotonic() < deadline_s:
-            if time.monotonic() > least_s:
+            await asyncio.sleep(LOOK_S)  # the fleet runs in this loop, too
+            if time.monotonic() > least_s and fleet.has_fresh():
                 fleet.stop_sealing()
-            is_drained = await fleet.drained(1.0) and time.monotonic() > least_s
+                is_drained = await fleet.drained(1.0)
             collector.check()
         return Outcome(fleet.report(), is_drained, collector.peak_mb(), collector.cpu_s())
 
@@ -86,7 +90,7 @@ def reconnect(directory: Path, scale: Scale) -> Outcome:
                 fresh_every_s=FRESH_EVERY_S / quicker,
             )
             say(f"fleet: {gateways} gateways with {len(plan.backlog)} batches each")
-            return asyncio.run(_reconnect(plan, broker.port, collector))
+            return asyncio.run(_reconnect(plan, broker.port, collector, scale.seconds(MOST_S, QUICK_MOST_S)))
 
 
 def measure(scale: Scale) -> list[Row]:
@@ -99,14 +103,17 @@ def measure(scale: Scale) -> list[Row]:
     report = outcome.report
     readings = f"{report.confirmed_readings:,} of {report.sent_readings:,} readings confirmed"
     rest = "" if outcome.is_drained else "; NOT drained"
+    fresh = "" if report.fresh_p99_s is None else f"p99 {report.fresh_p99_s:.1f} s"
+    if outcome.without_fresh:
+        fresh = f"{outcome.without_fresh} gateways had none confirmed; of the others {fresh or 'none either'}"
     return [
         Row(what="fleet: 1,000 gateways reconnect, sessions lost", measured=report.sessions_lost, unit="", must=0),
         Row(
             what="fleet: their fresh data, sealed to confirmed, at most",
-            measured=MOST_S if outcome.without_fresh else report.fresh_most_s,
+            measured=None if outcome.without_fresh else report.fresh_most_s,
             unit="s",
             must=60,
-            note=f"p99 {report.fresh_p99_s or 0:.1f} s; {outcome.without_fresh} gateways without",
+            note=fresh,
         ),
         Row(
             what="fleet: memory of the collector",

@@ -17,6 +17,7 @@ from cloud.command import CommandFile
 from cloud.config import CollectorFile
 from cloud.town import TownFile
 from edge import drivers
+from edge.lorawan.profile import LorawanProfile
 from gateway.config import GatewayFile
 from wire.profile import OwnProfile
 from wire.town import Site
@@ -51,7 +52,8 @@ def gateway() -> dict[str, Any]:
 
 
 def _profile_kinds() -> list[type]:
-    return [kind for name in drivers.DRIVERS for kind in drivers.load(name).profile_kinds()]
+    kinds = (kind for name in drivers.DRIVERS for kind in drivers.load(name).profile_kinds())
+    return list(dict.fromkeys([*kinds, LorawanProfile]))
 
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {

@@ -16,6 +16,7 @@ import msgspec
 from base.errors import ConfigError, PermanentError, Position
 from base.messages import Text
 from edge import drivers, parameters
+from edge.lorawan.codec.cli import codecs
 from edge.modbus import profile as profiles
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings, parse_endpoint
 from wire import profile as public
@@ -64,6 +65,9 @@ _profile = click.argument("profile", callback=_known_profile)
 @click.group()
 def device() -> None:
     """Read a device on the bench, or decode what it sent."""
+
+
+device.add_command(codecs)
 
 
 @device.command("profiles")
@@ -218,8 +222,8 @@ class _Decode(click.Group):
         return [*drivers.DECODERS, PROFILE]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Load the command of a protocol."""
-        if cmd_name == PROFILE:
+        """Load the command of a protocol, or the one for all profiles."""
+        if "/" in cmd_name:
             return registers_of
         return drivers.load_decoder(cmd_name) if cmd_name in drivers.DECODERS else None
 

@@ -14,17 +14,33 @@ if TYPE_CHECKING:
     from edge.interface import BusPlan, Driver
 
 DRIVERS = {
+    "chirpstack": "edge.lorawan.chirpstack.driver",
+    "d0": "edge.d0.driver",
+    "http_json": "edge.http_json.driver",
     "line": "edge.line.driver",
+    "lorawan_udp": "edge.lorawan.udp.driver",
+    "mbus": "edge.mbus.driver",
     "modbus": "edge.modbus.driver",
-    "pms": "edge.pms.driver",
+    "mqtt_json": "edge.mqtt_json.driver",
     "nmea": "edge.nmea.driver",
+    "p1": "edge.p1.driver",
+    "pms": "edge.pms.driver",
     "radar": "edge.radar.driver",
     "s0": "edge.s0.driver",
+    "sml": "edge.sml.driver",
+    "ttn": "edge.lorawan.ttn.driver",
+    "wmbus": "edge.wmbus.driver",
 }
 """Name in a gateway's file -> module, whose `DRIVER` it is."""
 DECODERS: dict[str, str] = {
+    "d0": "edge.d0.decode:command",
+    "lorawan": "edge.lorawan.decode:decode",
+    "lorawan-codec": "edge.lorawan.codec.decode:decode",
+    "mbus": "edge.mbus.decode:decode",
     "nmea": "edge.nmea.decode:decode",
     "pms": "edge.pms.decode:decode",
+    "sml": "edge.sml.decode:command",
+    "wmbus": "edge.wmbus.decode:decode",
 }
 """`messnetz device decode NAME` -> `module:command`, a command of click's."""
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import re
+import termios
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -234,7 +235,7 @@ class SerialStream:
                 timeout=0,
                 exclusive=True,
             )
-        except (OSError, ValueError) as error:  # SerialException is an OSError
+        except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError
             raise TransientError(f"{address.port}: {why_no_port(address.port)}") from error
         return cls(port, address.port)
 
@@ -271,7 +272,7 @@ class SerialStream:
 
     def discard(self) -> None:
         """Forget what has come."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, termios.error):
             self._port.reset_input_buffer()
 
     def set(self, settings: LineSettings) -> None:
@@ -285,7 +286,7 @@ class SerialStream:
                     "stopbits": settings.stop_bits,
                 }
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, termios.error) as error:
             raise TransientError(f"{self._name}: does not take {settings} ({_why(error)})") from error
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from base.errors import MessnetzError
 from base.files import sync
 from base.sqlite import CorruptError, FullError, transaction, translate, translated
-from gateway import eviction, gap_table, salvage, spool_log
+from gateway import bad_sectors, eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
 from gateway.spool_records import SealedBatch
 from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, UNPLACED, WAITING, lenient, prepare
@@ -88,7 +88,8 @@ def rescue(path: Path, known: Known, alive: Callable[[], None] = lambda: None) -
     with translated(path):
         _remove(new)
         try:
-            saved = _build(path, new, known, alive)
+            with bad_sectors.readable(path, alive) as source:
+                saved = _build(source, new, known, alive)
         except BaseException:
             _remove(new)
             raise

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import time
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -67,11 +67,10 @@ WHERE state = ? AND settled_at_ms = ? AND number = ?
 """
 VACUUM_PAGES = 512
 LOG_FRAMES = 1000
-REOPEN_AFTER = 3
-"""Failures of the disk in a row after which the file is opened anew ..."""
 RESCUE_AFTER = 6
-"""... and those of reading after which the file is taken for damaged: a bad sector does not heal."""
-_UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
+"""So many failures to read in a row, where the disk can be written, are damage: a bad sector does not heal."""
+_UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+"""The last is what SQLite makes of EIO."""
 _UNWRITABLE = {
     *(sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE),
     *(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP),
@@ -120,6 +119,8 @@ class Spool:
         self._devices = set(devices)
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
+        self._witness: int | None = None
+        """The open file once more: the kernel tells each opening once what it could not write."""
         self._boot = boot
         self._boot_number: int | None = None
         self._timing: tuple[Timing, Timing] | None = None
@@ -344,9 +345,9 @@ class Spool:
             raise
         except DiskError as error:
             self._failures += 1
-            if self._failures >= REOPEN_AFTER:
-                self._disconnect()
-            if self._failures >= RESCUE_AFTER and _code(error) in _UNREADABLE:
+            self._disconnect_failing()
+            is_unreadable = self._failures >= RESCUE_AFTER and _code(error) in _UNREADABLE
+            if is_unreadable and spool_file.can_write(self.path):
                 self._failures = 0
                 raise CorruptError(str(error)) from error
             raise
@@ -372,6 +373,7 @@ class Spool:
                 self._lock = spool_file.hold(self.path, fcntl.LOCK_EX)
             rescue.resume(self.path)
             self._connection = spool_file.connect(self.path)
+            self._witness = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             self._load(self._connection)
         return self._connection
 
@@ -390,8 +392,23 @@ class Spool:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        witness, self._witness = self._witness, None
+        try:
+            if connection is not None:
+                connection.close()
+        finally:
+            if witness is not None:
+                os.close(witness)
+
+    def _disconnect_failing(self) -> None:
+        """Close the file on a disk that has failed, so that it is opened anew as it lies on the disk.
+
+        Closing writes what of the log is not in the file yet; it must not do so over pages that exist in memory alone.
+        """
+        spool_file.forget(self.path)
+        with suppress(sqlite3.Error):
+            self._disconnect()
+        spool_file.forget(self.path)
 
     def _rescue(self, error: CorruptError) -> None:
         logger.error("%s; what can be read is saved", error)
@@ -525,15 +542,26 @@ class Spool:
         try:
             with translated(self.path):
                 db = self._db
+                self._check_written()
                 if self._expired_at_ms is None or not 0 <= now_ms - self._expired_at_ms < EXPIRE_MS:
                     self._expire(db, now_ms, in_flight)
                     self._expired_at_ms = now_ms
                 self._keep_quota(db, in_flight)
                 self._room.rebuild()
         except MessnetzError as error:
+            if isinstance(error, DiskError):
+                self._disconnect_failing()
             self._tidying.failed(error)
         else:
             self._tidying.succeeded()
+
+    def _check_written(self) -> None:
+        """Learn whether the log could be written into the file: SQLite keeps it to itself, and would try in vain.
+
+        Costs no write.
+        """
+        if self._witness is not None:
+            os.fdatasync(self._witness)
 
     def _expire(self, db: sqlite3.Connection, now_ms: int, in_flight: Collection[int]) -> Gone:
         confirmed = Choice(CONFIRMED, now_ms - self._keep_confirmed_ms)

@@ -21,6 +21,7 @@ LOCK_WAIT_S = 2.0
 LOCK_POLL_S = 0.05
 CHECKED_WHOLE_BYTES = 16 << 20
 """A larger file is not read through at every start: damage among its packs shows when they are read."""
+PROBE_BYTES = 4096
 _SMALL_TABLES = ("place", "gap", "device", "total", "boot", "start")
 _STATES = {UNPLACED: "waiting", CONFIRMED: "confirmed", WAITING: "waiting", REJECTED: "rejected"}
 
@@ -90,6 +91,39 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         found = db.execute(f"PRAGMA {check}").fetchone()[0]
         if found != "ok":
             raise CorruptError(f"{path}: {found}")
+
+
+def forget(path: Path) -> None:
+    """Have the kernel forget what it holds of the file and its log, so that the next read shows what is on the disk.
+
+    After a write that failed, Linux shows what was to be written as if it were there, and what is written over it may
+    not reach the disk either, though fsync says so. See https://lwn.net/Articles/752063/.
+    """
+    for file in (path, spool_log.path_of(path)):
+        with contextlib.suppress(OSError):
+            opened = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                with contextlib.suppress(OSError):
+                    os.fsync(opened)
+                os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(opened)
+
+
+def can_write(path: Path) -> bool:
+    """Whether the disk takes another file: one that takes none has failed as a whole, and may come back as it was."""
+    probe = path.with_name(f"{path.name}.probe")
+    try:
+        opened = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            os.write(opened, bytes(PROBE_BYTES))
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+            probe.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def count(db: sqlite3.Connection) -> dict[str, int]:

@@ -95,7 +95,7 @@ class Demo:
         since_ms = now_ms()
         files = TownFiles(self.directory, self.town)
         async with AsyncExitStack() as stack:
-            meters = await stack.enter_async_context(Meters(self.town, journal, lines=self.directory / "lines"))
+            meters = await stack.enter_async_context(Meters(self.town, journal, lines=files.lines))
             await stack.enter_async_context(control.serve(files.control, meters))
             relay, port = await stack.enter_async_context(broker.serve(self.broker, self.directory))
             self.view.say(f"broker: {self.broker}, 127.0.0.1:{port}")
@@ -109,6 +109,7 @@ class Demo:
             witness = self.town.witness(since_ms)
             await self._watch(interrupts, files, witness, progress, (relay, collector, *agents))
             try:
+                await self._hush(meters)
                 account = await self._finish(files, witness, journal, agents, collector)
             except UnstartedError as error:
                 if interrupts.ended.is_set():  # so soon that there is nothing to account for
@@ -178,6 +179,13 @@ class Demo:
             await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
+
+    async def _hush(self, meters: Meters) -> None:
+        """Let the last words of devices that speak by themselves become samples."""
+        if self.town.speaking_s:
+            self.view.say("ending: devices that speak by themselves fall silent")
+            await meters.hush()
+            await asyncio.sleep(self.town.speaking_s + 1.0)
 
     async def _finish(
         self,

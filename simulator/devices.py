@@ -11,7 +11,7 @@ from pymodbus.exceptions import NoSuchIdException
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from simulator.faults import Fault, Faults, Wrong
-from simulator.models import FILLER, Model
+from simulator.models import FILLER, Registers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ class Meter:
     def __init__(
         self,
         device: str,
-        model: Model,
+        model: Registers,
         journal: Journal,
         clock: Callable[[], int] = now_ms,
         *,

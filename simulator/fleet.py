@@ -99,20 +99,28 @@ class Fleet:
         if faults and kind is None:
             raise faults[0]
 
+    def has_fresh(self) -> bool:
+        """Whether every gateway has had a fresh batch confirmed."""
+        return all(gateway.has_fresh for gateway in self.gateways.values())
+
     def stop_sealing(self) -> None:
         """Seal no more fresh batches; what is sealed is still sent."""
         self._is_sealing = False
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait until all that is sealed is confirmed; False where that takes longer."""
+        """Wait until all that is sealed is confirmed; False where that takes longer.
+
+        Waits a moment in any case: who asks again and again must not keep the fleet from its work.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not all(gateway.is_drained for gateway in self.gateways.values()):
+                while True:
+                    await asyncio.sleep(LOOK_S)
                     for task in self._tasks:
                         if task.done():
                             task.result()
-                    await asyncio.sleep(LOOK_S)
-                return True
+                    if all(gateway.is_drained for gateway in self.gateways.values()):
+                        return True
         return False
 
     def report(self) -> FleetReport:

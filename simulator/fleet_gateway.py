@@ -58,6 +58,11 @@ class FleetGateway:
         """Whether all that is sealed is settled."""
         return not (self._flights or self._fresh) and self._backlog_sent == len(self._plan.backlog)
 
+    @property
+    def has_fresh(self) -> bool:
+        """Whether a fresh batch was confirmed."""
+        return bool(self._latencies_s)
+
     def seal_if_due(self, now_s: float) -> None:
         """Seal a fresh batch where its moment has come."""
         if self._plan.fresh_every_s is None or now_s < self._next_seal_s:
@@ -145,7 +150,8 @@ class FleetGateway:
         self._rejected += not is_stored
         self._confirmed_readings += flight.readings if is_stored else 0
         if flight.sealed_at_s is not None:
-            self._latencies_s.append(time.monotonic() - flight.sealed_at_s)
+            if is_stored:
+                self._latencies_s.append(time.monotonic() - flight.sealed_at_s)
             return
         self._backlog_left -= 1
         if self._backlog_left == 0:

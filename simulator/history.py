@@ -53,14 +53,12 @@ class Past:
     @property
     def readings(self) -> int:
         """How many there are in all."""
-        at_once = sum(len(device.model.addresses) for device in self.source.town.devices)
+        at_once = sum(len(device.model.names) for device in self.source.town.devices)
         return at_once * len(sources.ticks(self.source, self.since_ms, self.until_ms))
 
     def plan(self, prefix: str) -> FleetPlan:
         """Build the fleet's plan: batches of some thousand readings, over few connections."""
-        most = max(
-            sum(len(device.model.addresses) for device in gateway.devices) for gateway in self.source.town.gateways
-        )
+        most = max(sum(len(device.model.names) for device in gateway.devices) for gateway in self.source.town.gateways)
         step_ms = max(1, READINGS_A_BATCH // most) * self.source.interval_ms
         return FleetPlan(self.source, spans(self.since_ms, self.until_ms, step_ms), connections=1, prefix=prefix)
 

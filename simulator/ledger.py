@@ -13,7 +13,7 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from simulator.account import CLOCK_SLACK_MS, EXCUSED, TIME_SLACK_MS, Account
+from simulator.account import CLOCK_SLACK_MS, EXCUSED, STALLED_SLACK_MS, TIME_SLACK_MS, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -160,7 +160,8 @@ class _Match:
 
     def _tick(self, index: int, time_ms: int, one: _Value) -> None:
         device = self._device
-        if abs(device.times[index] - time_ms) > TIME_SLACK_MS:
+        slack_ms = TIME_SLACK_MS if device.polls[index].is_certain else STALLED_SLACK_MS
+        if abs(device.times[index] - time_ms) > slack_ms:
             is_said = bool(one.flags & EXCUSED)
             self.displaced += is_said
             self.wrong_time += not is_said

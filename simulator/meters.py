@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator import faults as fault_rules
-from simulator.devices import Meter
 from simulator.faults import DELAY_S, Faults
-from simulator.servers import RtuBus, TcpBus, free_port
+from simulator.kinds import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 
     from simulator.devices import Journal
     from simulator.servers import Bus
-    from simulator.spec import GatewaySpec, TownSpec
-
-BAUD_RATE = 9600
+    from simulator.spec import TownSpec
 
 
 class Meters:
@@ -54,14 +51,20 @@ class Meters:
         """Where each bus is found: `HOST:PORT` or the path of a serial port."""
         return {name: bus.address for name, bus in self._buses.items()}
 
+    async def hush(self) -> None:
+        """Let those that speak by themselves say nothing more."""
+        for bus in self._buses.values():
+            await bus.hush()
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             if self._lines is None:
                 self._lines = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="messnetz-lines-")))
             self._lines.mkdir(parents=True, exist_ok=True)
+            rig = Rig(self.journal, self.faults, self._town.sectors, self._lines, self._town.interval_s)
             for gateway in self._gateways:
-                for name in gateway.buses:
-                    self._buses[name] = bus = self._bus(gateway, name, self._lines)
+                for name, devices in gateway.buses.items():
+                    self._buses[name] = bus = gateway.kind(name).bus(name, devices, rig)
                     stack.push_async_callback(bus.unplug)
                     await bus.plug()
             self._stack = stack.pop_all()
@@ -117,17 +120,6 @@ class Meters:
         task = self._returning.pop(name, None)
         if task is not None:
             task.cancel()
-
-    def _bus(self, gateway: GatewaySpec, name: str, lines: Path) -> Bus:
-        meters = {
-            device.unit: Meter(
-                device.id, device.model, self.journal, faults=self.faults, sector=self._town.sectors[device.id]
-            )
-            for device in gateway.buses[name]
-        }
-        if name in gateway.lines:
-            return RtuBus(meters, BAUD_RATE, lines / name)
-        return TcpBus(meters, free_port())
 
 
 def _some(names: Iterable[str], most: int = 12) -> str:

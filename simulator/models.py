@@ -29,7 +29,7 @@ MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
-class Model:
+class Registers:
     """One model of meter on Modbus."""
 
     profile: str
@@ -38,6 +38,11 @@ class Model:
     """Quantity as on the wire -> address of its first register."""
     energy_in_wh: bool = False
     """Energy registers carry Wh, which a correct decoder turns into kWh."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Quantities as on the wire."""
+        return tuple(self.addresses)
 
     @property
     def first(self) -> int:
@@ -136,7 +141,7 @@ def meaning(carried: float) -> Decimal:
     return Decimal(f"{exact:.{MOST_DIGITS}g}")
 
 
-SDM630 = Model(
+SDM630 = Registers(
     profile="eastron/sdm630",
     function_code=4,
     addresses={
@@ -159,7 +164,7 @@ SDM630 = Model(
     },
 )
 
-B23 = Model(
+B23 = Registers(
     profile="janitza/b23",
     function_code=3,
     addresses={

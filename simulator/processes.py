@@ -7,13 +7,13 @@ import ctypes
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from base.errors import MessnetzError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 MESSNETZ = (sys.executable, "-m", "messnetz")
@@ -64,6 +64,20 @@ class Process:
     def is_running(self) -> bool:
         """Whether it runs."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def starved_s(self) -> float:
+        """For how long it has been ready to run in all, and no processor was free; 0 where the kernel does not say.
+
+        See the kernel's Documentation/scheduler/sched-stats.rst.
+        """
+        if not self.is_running or self._process is None:
+            return 0.0
+        try:
+            _, waited_ns, _ = Path(f"/proc/{self._process.pid}/schedstat").read_text(encoding="ascii").split()
+        except (OSError, ValueError):
+            return 0.0
+        return int(waited_ns) / 1e9
 
     async def wait(self) -> int:
         """Wait until it ends; returns its exit code."""

@@ -46,8 +46,18 @@ class Bus(Protocol):
     async def unplug(self) -> None:
         """Take it away: nobody listens at its address any more. Harmless where it is away already."""
 
+    async def hush(self) -> None:
+        """Say nothing more by itself; what it is asked it still answers."""
 
-class TcpBus:
+
+class AnswersOnly:
+    """A bus whose devices speak only when they are asked."""
+
+    async def hush(self) -> None:
+        """Nothing to do."""
+
+
+class TcpBus(AnswersOnly):
     """Meters by their unit ids behind one Modbus TCP port of loopback."""
 
     def __init__(self, meters: Mapping[int, Meter], port: int) -> None:
@@ -73,7 +83,7 @@ class TcpBus:
             await _stop(server)
 
 
-class RtuBus:
+class RtuBus(AnswersOnly):
     """Meters by their unit ids on one RTU line, found under a link that outlives its pseudo-terminals.
 
     A unit id that no meter has is met with silence, as on a real line.

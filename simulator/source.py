@@ -75,7 +75,7 @@ class Ramps(Shapes):
 
 def _named(device: Device) -> list[tuple[str, str, str, str]]:
     """Return name, quantity, channel and unit of all that a device measures."""
-    names = [(name, *name.partition("/")) for name in device.model.addresses]
+    names = [(name, *name.partition("/")) for name in device.model.names]
     return [(name, quantity, channel, quantities()[quantity].unit) for name, quantity, _, channel in names]
 
 

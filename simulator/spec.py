@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from simulator.account import Witness
+from simulator.kinds import MODBUS_RTU, MODBUS_TCP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simulator.faults import Wrong
-    from simulator.models import Model
+    from simulator.kinds import Kind
+
+
+class Model(Protocol):
+    """One model of device: what it measures, and the truth of it."""
+
+    @property
+    def profile(self) -> str:
+        """Name of its profile."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it measures, as on the wire."""
+
+    def truth(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
+        """What a correct reading of a word of a Unix time in ms must be, in the quantity's unit."""
+
+    def distorted(self, device: str, quantity: str, at_ms: int, wrong: Wrong, sector: str = "") -> float | None:
+        """As `truth`, for a device whose values are wrong; None where there is no value then."""
+
+    def count(self, device: str, at_ms: int, wrong: Wrong | None = None, sector: str = "") -> int:
+        """How many readings one word makes."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """One meter of the town. Those on one `bus` that is among its gateway's `lines` share a serial line."""
+    """One device of the town."""
 
     id: str
     model: Model
     site: str
     bus: str
-    unit: int
+    unit: int = 1
+    """Its place on the bus: unit id, address, number of the lane."""
+    interval_s: float | None = None
+    """Between two samples; the town's unless set."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +60,13 @@ class GatewaySpec:
     """Where it hangs."""
     devices: tuple[Device, ...]
     lines: frozenset[str] = frozenset()
-    """Buses that are serial lines; every other is a Modbus TCP endpoint of its own."""
+    """Buses that are Modbus lines on a serial port."""
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    """Buses that are no Modbus; every other is a Modbus TCP endpoint of its own."""
+
+    def kind(self, bus: str) -> Kind:
+        """Return what kind a bus is of."""
+        return self.kinds.get(bus) or (MODBUS_RTU if bus in self.lines else MODBUS_TCP)
 
     @cached_property
     def buses(self) -> Mapping[str, tuple[Device, ...]]:
@@ -72,7 +103,17 @@ class TownSpec:
     @cached_property
     def quantities(self) -> Mapping[str, tuple[str, ...]]:
         """Device -> its quantities, as on the wire."""
-        return {device.id: tuple(device.model.addresses) for device in self.devices}
+        return {device.id: device.model.names for device in self.devices}
+
+    def interval_of(self, device: Device) -> float:
+        """Seconds between two samples of a device."""
+        return device.interval_s or self.interval_s
+
+    @property
+    def speaking_s(self) -> float:
+        """How long it takes until every device that speaks by itself has had its turn; 0 where none does."""
+        speaking = (d for g in self.gateways for bus, on_it in g.buses.items() if g.kind(bus).speaks for d in on_it)
+        return max((self.interval_of(device) for device in speaking), default=0.0)
 
     def gateway(self, name: str) -> GatewaySpec:
         """One gateway.

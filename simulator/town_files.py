@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from simulator.control import SOCKET
-from simulator.meters import BAUD_RATE
 from simulator.town import DEMO, GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from simulator.kinds import Kind
     from simulator.spec import Device, GatewaySpec, TownSpec
 
 COLLECTOR = "demo-collector"
@@ -53,6 +53,11 @@ class TownFiles:
     def control(self) -> Path:
         """The socket by which the running town is told of faults."""
         return self.directory / SOCKET
+
+    @property
+    def lines(self) -> Path:
+        """Where the links to serial ports are."""
+        return self.directory / "lines"
 
     def gateway_file(self, gateway: str) -> Path:
         """An agent's configuration."""
@@ -104,20 +109,17 @@ class TownFiles:
         }
 
     def _bus(self, gateway: GatewaySpec, bus: str, address: str | None) -> dict[str, Any]:
-        if bus in gateway.lines:
-            reached = {"serial": address or f"/dev/null/{bus}", "baud_rate": BAUD_RATE, "parity": "N", "stop_bits": 1}
-        else:
-            reached = {"tcp": address or f"{bus}.invalid"}
-        devices = [self._device(device) for device in gateway.buses[bus]]
-        return {"id": bus, "driver": "modbus", **reached, "devices": devices}
+        kind = gateway.kind(bus)
+        devices = [self._device(kind, device) for device in gateway.buses[bus]]
+        return {"id": bus, **kind.section(bus, address, self.lines), "devices": devices}
 
-    def _device(self, device: Device) -> dict[str, Any]:
+    def _device(self, kind: Kind, device: Device) -> dict[str, Any]:
         return {
             "id": device.id,
             "profile": device.model.profile,
             "site": device.site,
-            "unit": device.unit,
-            "interval_s": self.town.interval_s,
+            **kind.entry(device),
+            "interval_s": self.town.interval_of(device),
         }
 
 

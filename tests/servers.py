@@ -6,7 +6,6 @@ again on the same port with the same files. Nothing here is faked.
 
 from __future__ import annotations
 
-import functools
 import http.client
 import json
 import os
@@ -16,6 +15,8 @@ import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, ClassVar
+
+from simulator.chaos import store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,33 +184,6 @@ class Mosquitto(Server):
         return [find_program("mosquitto") or "mosquitto", "-c", str(self.directory / "mosquitto.conf")]
 
 
-INFLUX1_CONFIG = """\
-reporting-disabled = true
-bind-address = "127.0.0.1:0"
-[meta]
-  dir = "{directory}/meta"
-  logging-enabled = false
-[data]
-  dir = "{directory}/data"
-  wal-dir = "{directory}/wal"
-  wal-fsync-delay = "0s"
-  index-version = "tsi1"
-  query-log-enabled = false
-[monitor]
-  store-enabled = false
-[subscriber]
-  enabled = false
-[continuous_queries]
-  enabled = false
-[logging]
-  level = "warn"
-  suppress-logo = true
-[http]
-  bind-address = "127.0.0.1:{port}"
-  log-enabled = false
-"""
-
-
 def _get(port: int, path: str) -> int:
     connection = http.client.HTTPConnection(HOST, port, timeout=2.0)
     try:
@@ -219,11 +193,6 @@ def _get(port: int, path: str) -> int:
         connection.close()
 
 
-@functools.cache
-def _influxd_version(program: str) -> str:
-    return subprocess.run([program, "version"], capture_output=True, text=True, check=False, timeout=30).stdout
-
-
 class Influx1(Server):
     """InfluxDB 1.x as Debian packages it; every setting yields to an `INFLUXDB_<SECTION>_<KEY>` in `environment`."""
 
@@ -231,14 +200,11 @@ class Influx1(Server):
 
     def __init__(self, directory: Path, *, environment: Mapping[str, str] | None = None) -> None:
         super().__init__(directory, environment)
-        config = INFLUX1_CONFIG.format(directory=directory, port=self.port)
-        (directory / "influxdb.conf").write_text(config, encoding="utf-8")
+        store.configure(directory / "influxdb.conf", directory, self.port)
 
     @classmethod
     def missing(cls) -> str | None:  # noqa: D102 - as Server's
-        program = find_program("influxd")
-        is_here = program is not None and _influxd_version(program).startswith("InfluxDB v1.")
-        return None if is_here else "no influxd 1.x here: apt-get install mosquitto influxdb"
+        return None if store.find_influx1() else "no influxd 1.x here: apt-get install mosquitto influxdb"
 
     @property
     def url(self) -> str:
@@ -246,7 +212,7 @@ class Influx1(Server):
         return f"http://{HOST}:{self.port}"
 
     def _command(self) -> Sequence[str]:
-        return [find_program("influxd") or "influxd", "run", "-config", str(self.directory / "influxdb.conf")]
+        return [store.find_influx1() or "influxd", "run", "-config", str(self.directory / "influxdb.conf")]
 
     def _is_ready(self) -> bool:
         return _get(self.port, "/ping") == 204

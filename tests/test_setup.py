@@ -206,6 +206,7 @@ def test_a_machine_that_has_the_servers_is_left_alone(machine: Machine) -> None:
     as_root(machine)
     machine.has("influxd")
     machine.has("openssl")
+    machine.has("faketime")
     shutil.move(machine.path / "influxd", machine.sbin / "mosquitto")
     machine.has("influxd")
     (machine.lib / "x86_64-linux-gnu" / "libmodbus.so.5").touch()
@@ -217,6 +218,7 @@ def test_what_is_missing_is_installed_without_its_service(machine: Machine) -> N
     """A policy-rc.d forbids to start it, for as long as it takes."""
     as_root(machine)
     machine.has("openssl")
+    machine.has("faketime")
     done = machine.run("tests/install-services")
     assert done.returncode == 0
     assert (
@@ -254,7 +256,7 @@ def test_an_installation_that_fails_shows_its_log(machine: Machine, ci: str, cod
     done = machine.run("tests/install-services", CI=ci)
     assert done.returncode == code
     assert "E: unable to reach the mirror" in done.stderr
-    assert "could not install mosquitto influxdb openssl libmodbus5" in done.stderr
+    assert "could not install mosquitto influxdb openssl faketime libmodbus5" in done.stderr
     assert not (machine.sbin / "policy-rc.d").exists()
 
 
@@ -279,7 +281,7 @@ def test_who_may_not_install_is_told_what_to_install(machine: Machine, apt: bool
         machine.has("apt-get", APT)
         machine.has("sudo", "exit 1")
     done = machine.run("tests/install-services")
-    lacking = "influxdb openssl libmodbus5"
+    lacking = "influxdb openssl faketime libmodbus5"
     said = f"tests: {reason}; tests that need {lacking} will be skipped. To run them: apt-get install {lacking}\n"
     assert (done.returncode, done.stdout, done.stderr, apt_log(machine)) == (0, said, "", "")
 
@@ -292,4 +294,4 @@ def test_sudo_without_a_password_is_used(machine: Machine) -> None:
     machine.has("true")
     done = machine.run("tests/install-services")
     assert done.returncode == 0
-    assert apt_log(machine).endswith("install mosquitto influxdb openssl libmodbus5\n")
+    assert apt_log(machine).endswith("install mosquitto influxdb openssl faketime libmodbus5\n")

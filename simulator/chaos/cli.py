@@ -30,13 +30,11 @@ DEVICES_EACH = 5
 """Four on a serial line, one behind Modbus TCP."""
 PREFIX = "messnetz-chaos-"
 LARGEST_SEED = 2**32 - 1
-OFF = ("clock",)
-"""Not tried unless asked for."""
 
 
 def _kinds(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
     if text is None:
-        return tuple(kind for kind in KINDS if kind not in OFF)
+        return KINDS
     kinds = tuple(kind for part in text.split(",") if (kind := part.strip()))
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
@@ -49,9 +47,7 @@ def _kinds(_context: click.Context, _option: click.Parameter, text: str | None) 
 @click.option("--minutes", type=click.FloatRange(0.1, 10_080), default=3.0, show_default=True, help="Of faults.")
 @click.option("--agents", type=click.IntRange(1, MOST_AGENTS), default=3, show_default=True, help="So many gateways.")
 @click.option("--collectors", type=click.IntRange(1, MOST_COLLECTORS), help="[default: 2 where they can share]")
-@click.option(
-    "--faults", "kinds", metavar="KINDS", callback=_kinds, help=f"Of {', '.join(KINDS)}. [default: all but clock]"
-)
+@click.option("--faults", "kinds", metavar="KINDS", callback=_kinds, help=f"Of {', '.join(KINDS)}. [default: all]")
 @click.option("--broker", "relay", type=click.Choice(["mosquitto", "amqtt"]), help="[default: mosquitto if installed]")
 @click.option("--store", "wanted", type=click.Choice(["embedded", "influx1"]), help="[default: influx1 if installed]")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object; progress goes to stderr.")

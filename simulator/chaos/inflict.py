@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from simulator.chaos.plant import STORE
-from simulator.chaos.schedule import STEPS_S
+from simulator.chaos.schedule import STEPS_S, TO_1970
 from simulator.devices import now_ms
 from simulator.processes import DemoError, run
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 STOP_S = 20.0
 CUT_SHORT_MS = 2_000
 """A poll so soon before an agent is held, or after it goes on, may find the agent's patience at its end."""
+LOOK_S = 0.5
+STALLED_S = 0.3
+"""Who had no turn for so long between two looks may be late by more than an agent's patience with its meters."""
 MOST_FLIPS = 24
+FORGOTTEN = 0.5
+"""How often a disk that fails cannot be read either; else the kernel still has in memory what is on it."""
 RESEND_TIMEOUT_S = 60.0
 RESEND_PAUSE_S = 1.0
 BEFORE_BACKUP_S = 120
@@ -37,6 +42,7 @@ class Inflictor:
         self._plant = plant
         self._backed_up_at_s: float | None = None
         self._owing: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
         self.owing: set[str] = set()
         """Agents that have not been asked to send again yet, since the database was restored."""
         self._actions: dict[str, Callable[[Fault], Awaitable[str]]] = {
@@ -49,6 +55,7 @@ class Inflictor:
             "garbage": self._device,
             "slow": self._device,
             "full": self._fill,
+            "eio": self._fail_disk,
             "corrupt": self._corrupt,
             "backup": self._back_up,
             "restore": self._restore,
@@ -61,6 +68,28 @@ class Inflictor:
         Raises: DemoError where a part does not come back.
         """
         return await self._actions[fault.kind](fault)
+
+    async def watch_stalls(self) -> None:
+        """Note what an agent may have given up because the machine had no time for it or for its meters; never returns.
+
+        The meters are in this process. Whether an answer came in time only the agent knows; a meter believes it did.
+        """
+        agents = self._plant.agents
+        starved_s = dict.fromkeys(agents, 0.0)
+        while True:
+            since_ms, at_s = now_ms(), time.monotonic()
+            await asyncio.sleep(LOOK_S)
+            is_late = time.monotonic() - at_s > LOOK_S + STALLED_S
+            before_s, starved_s = starved_s, {agent: self._plant.processes[agent].starved_s for agent in agents}
+            late = [agent for agent in agents if is_late or starved_s[agent] - before_s[agent] > STALLED_S]
+            if late:
+                self._waiting.add(asyncio.create_task(self._doubt_later(late, since_ms - CUT_SHORT_MS)))
+
+    async def _doubt_later(self, agents: list[str], since_ms: int) -> None:
+        until_ms = now_ms() + CUT_SHORT_MS
+        await asyncio.sleep(CUT_SHORT_MS / 1000)
+        for agent in agents:
+            self._doubt(agent, since_ms, until_ms)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every agent has been asked to send again where that is owed.
@@ -77,7 +106,7 @@ class Inflictor:
         """End what still runs."""
         for task in self._owing:
             task.cancel()
-        await asyncio.gather(*self._owing, return_exceptions=True)
+        await asyncio.gather(*self._owing, *self._waiting, return_exceptions=True)
 
     async def _kill(self, fault: Fault) -> str:
         await self._plant.end(fault.target)
@@ -153,6 +182,18 @@ class Inflictor:
             small.empty()
         return ""
 
+    async def _fail_disk(self, fault: Fault) -> str:
+        card = self._plant.cards[fault.target]
+        await asyncio.to_thread(card.fail)
+        is_forgotten = random.Random(fault.seed).random() < FORGOTTEN  # noqa: S311 - no secret
+        try:
+            if is_forgotten:
+                await asyncio.to_thread(card.forget)
+            await asyncio.sleep(fault.for_s)
+        finally:
+            card.mend()
+        return "" if is_forgotten else "at writing"
+
     async def _corrupt(self, fault: Fault) -> str:
         if fault.target in self.owing:
             return "left out: its spool is the only copy of what the restored database lacks"
@@ -211,14 +252,15 @@ class Inflictor:
             return
 
     async def _step_clock(self, fault: Fault) -> str:
-        step_s = random.Random(fault.seed).choice(STEPS_S)  # noqa: S311 - no secret
+        chosen_s = random.Random(fault.seed).choice(STEPS_S)  # noqa: S311 - no secret
+        step_s = -round(time.time()) if chosen_s == TO_1970 else chosen_s
         file = self._plant.clock_file(fault.target)
         file.write_text(f"{step_s:+d}\n", encoding="ascii")
         try:
             await asyncio.sleep(fault.for_s)
         finally:
             file.write_text("+0\n", encoding="ascii")
-        return f"{step_s:+d} s and back"
+        return f"{'to 1970' if chosen_s == TO_1970 else f'{step_s:+d} s'} and back"
 
 
 def _flip(plant: Plant, fault: Fault) -> str:

@@ -58,6 +58,8 @@ class Plant:
     links: dict[str, Proxy] = field(default_factory=dict)
     disks: dict[str, disk.Disk] = field(default_factory=dict)
     """Agent -> the small disk that its spool lies on."""
+    cards: dict[str, disk.FailingDisk] = field(default_factory=dict)
+    """Agent -> the disk that its spool lies on, and that can be made to fail."""
     down: set[str] = field(default_factory=set)
     """Processes that are away because a fault has it so."""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -130,6 +132,7 @@ class Plant:
             "write": writers,
             "device": [device.id for device in self.size.town.devices],
             "disk": list(self.disks),
+            "card": list(self.cards),
             "clock": self.agents if self.has_clocks else [],
         }
         return Targets({family: tuple(found) for family, found in names.items()}, (STORE, *self.collectors))
@@ -174,6 +177,8 @@ class Plant:
         """End whatever is wrong: everything runs, every link passes, every device answers."""
         for small in self.disks.values():
             small.empty()
+        for card in self.cards.values():
+            card.mend()
         for device in self.size.town.devices:
             await self.meters.mend(device.id)
         for link in self.links.values():
@@ -190,11 +195,17 @@ class Plant:
     def _mount(self, stack: AsyncExitStack) -> None:
         for agent in self.agents:
             self.spool(agent).parent.mkdir(parents=True)
-        agent = self.agents[0]
-        small = disk.mount(self.spool(agent).parent)
+        first, last = self.agents[0], self.agents[-1]
+        small = disk.mount(self.spool(first).parent)
         if small is not None:
             stack.callback(small.unmount)
-            self.disks[agent] = small
+            self.disks[first] = small
+        if last == first:
+            return
+        card = disk.attach(self.spool(last).parent, self.directory / f"card-{last}")
+        if card is not None:
+            stack.callback(card.unmount)
+            self.cards[last] = card
 
     async def _store(self, stack: AsyncExitStack) -> None:
         self.store_files = store.StoreFiles(self.directory / "store", self.directory / "store-backup")

@@ -27,10 +27,11 @@ class Struck(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
     """Unix time."""
     until_ms: int
-    made: int = 0
-    lost: int = 0
-    declared: int = 0
-    unaccounted: int = 0
+    made: int | None = None
+    """None, and the following, where the store could not be read back."""
+    lost: int | None = None
+    declared: int | None = None
+    unaccounted: int | None = None
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -55,9 +56,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     died: list[str]
     """Processes that ended though no fault had it so; each was started again."""
     faults: list[Struck]
-    account: Account
+    account: Account | None
+    """None where the store could not be read back."""
     missing: list[Missing]
     """The first of what is unaccounted for."""
+    doubted: int = 0
+    """Polls of which nobody knows whether the agent gave them up: around its faults, or as the machine stalled."""
+    troubles: list[str] = []
+    """Why the chain did not recover, or could not be asked; what waits on the gateways counts as missing then."""
     verdict: str
     """`whole` or `broken`."""
 
@@ -89,10 +95,7 @@ def table(report: Report) -> list[str]:
             f"{one.for_s:.1f}",
             one.kind,
             one.target,
-            str(one.made),
-            str(one.lost),
-            str(one.declared),
-            str(one.unaccounted),
+            *("?" if number is None else str(number) for number in (one.made, one.lost, one.declared, one.unaccounted)),
             one.how,
         )
         for one in report.faults
@@ -110,7 +113,16 @@ def table(report: Report) -> list[str]:
 
 
 def _account(report: Report) -> list[str]:
-    account = report.account
+    lines = [] if report.account is None else _numbers(report.account)
+    lines.append(f"{'doubted':<20}{report.doubted:>9}   polls that the agent may have given up; they may be missing")
+    lines += [f"not tried: {reason}" for reason in report.skipped]
+    lines += [f"died by itself: {name}" for name in report.died]
+    lines += [f"missing: {one.device} {one.quantity} of {one.polled_at_ms}" for one in report.missing]
+    lines += [f"trouble: {trouble}" for trouble in report.troubles]
+    return [*lines, f"seed {report.seed}: {report.verdict}"]
+
+
+def _numbers(account: Account) -> list[str]:
     what = {
         "made": "readings that the devices made",
         "stored": "read back from the store",
@@ -122,9 +134,6 @@ def _account(report: Report) -> list[str]:
         "wrong": "in the store with another value than the device's",
         "wrong_time": "in the store over 1 s off, and not flagged so",
         "displaced": "in the store over 1 s off, and flagged so",
+        "waiting": "sealed, and not confirmed when the gateways ended",
     }
-    lines = [f"{name.replace('_', ' '):<20}{getattr(account, name):>9}   {text}" for name, text in what.items()]
-    lines += [f"not tried: {reason}" for reason in report.skipped]
-    lines += [f"died by itself: {name}" for name in report.died]
-    lines += [f"missing: {one.device} {one.quantity} of {one.polled_at_ms}" for one in report.missing]
-    return [*lines, f"seed {report.seed}: {report.verdict}"]
+    return [f"{name.replace('_', ' '):<20}{getattr(account, name):>9}   {text}" for name, text in what.items()]

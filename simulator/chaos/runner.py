@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from simulator import servers, watch
+from simulator.account import GatewayStatus
 from simulator.chaos import report as reports
 from simulator.chaos.inflict import Inflictor
 from simulator.chaos.plant import Plant
@@ -22,7 +23,7 @@ from simulator.ledger import Ledger
 from simulator.processes import DemoError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from pathlib import Path
 
     from simulator.account import Account, Gap
@@ -57,11 +58,14 @@ class Run:
     view: View
     struck: list[Struck] = field(default_factory=list)
     died: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
     async def run(self) -> Report:
         """Run it to its report. Every process that it starts has ended when it returns or raises.
 
-        Raises: DemoError where a part does not come up or cannot be asked; asyncio.CancelledError for a second Ctrl-C.
+        Where the chain does not recover, it reports what is known then.
+
+        Raises: DemoError where a part does not come up at first; asyncio.CancelledError for a second Ctrl-C.
         """
         interrupts = Interrupts()
         interrupts.listen()
@@ -71,12 +75,37 @@ class Run:
             self._plant, self._inflictor = plant, Inflictor(plant)
             if not plant.disks and "full" in self.kinds:
                 self.skipped = [*self.skipped, "full disk: only root may mount a small one"]
+            if not plant.cards and "eio" in self.kinds:
+                self.skipped = [*self.skipped, "disk that fails: needs root, losetup, mkfs.ext4 and two agents"]
+            stalls = asyncio.create_task(self._inflictor.watch_stalls())
             try:
-                await self._break(interrupts)
-                await self._recover()
+                async with self._bearing():
+                    await self._break(interrupts)
+                    await self._recover()
+                if self.troubles:
+                    await self._end()
                 return await self._report()
             finally:
+                stalls.cancel()
+                await asyncio.gather(stalls, return_exceptions=True)
                 await self._inflictor.close()
+
+    @asynccontextmanager
+    async def _bearing(self) -> AsyncIterator[None]:
+        """Note what cannot be done, and go on: the report is wanted all the more."""
+        try:
+            yield
+        except DemoError as error:
+            self._say(f"trouble: {error}")
+            self.troubles.append(str(error))
+
+    async def _end(self) -> None:
+        """Stop agents and collectors as they are."""
+        for name in (*self._plant.agents, *self._plant.collectors):
+            with suppress(DemoError):
+                self._plant.processes[name].resume()
+        await asyncio.gather(*(self._plant.stop(agent, AGENT_ENDS_S) for agent in self._plant.agents))
+        await asyncio.gather(*(self._plant.stop(name, COLLECTOR_ENDS_S) for name in self._plant.collectors))
 
     @property
     def _log(self) -> Path:
@@ -181,35 +210,46 @@ class Run:
         self._say("reading everything back")
         plant, witness = self._plant, self.size.town.witness(self._since_ms)
         ledger = Ledger(witness, plant.journal.polls)
-        await watch.read_store(plant.files, witness, ledger.store, self._log)
-        await watch.read_unregistered(plant.files, witness, ledger.unregister, self._log)
-        declared = await watch.read_gaps(plant.files, witness, self._log)
-        account = ledger.account(await watch.status(plant.files), declared)
+        declared: list[Gap] | None = None
+        async with self._bearing():
+            await watch.read_store(plant.files, witness, ledger.store, self._log)
+            await watch.read_unregistered(plant.files, witness, ledger.unregister, self._log)
+            declared = await watch.read_gaps(plant.files, witness, self._log)
+        status = GatewayStatus()
+        async with self._bearing():
+            status = await watch.status(plant.files)
+        faults = sorted(self.struck, key=lambda one: one.at_s)
+        if declared is None:
+            return self._made(faults, None, [])
+        account = ledger.account(status, declared)
         missing = [Missing(*one) for one in ledger.missing(declared)]
         self._leave(missing)
+        fates = sorted(ledger.fates(declared), key=lambda fate: fate.polled_at_ms)
+        return self._made([_with_account(one, fates) for one in faults], account, missing)
+
+    def _made(self, faults: list[Struck], account: Account | None, missing: list[Missing]) -> Report:
+        is_whole = account is not None and not self.troubles and reports.is_whole(account, self.died)
         return Report(
             seed=self.seed,
             minutes=self.minutes,
-            agents=len(plant.agents),
-            collectors=len(plant.collectors),
+            agents=len(self._plant.agents),
+            collectors=len(self._plant.collectors),
             broker=self.size.broker,
             store=self.size.store,
             skipped=list(self.skipped),
             died=self.died,
-            faults=self._accounts(ledger, declared),
+            faults=faults,
             account=account,
             missing=missing[: reports.MOST_MISSING],
-            verdict=_verdict(account, self.died),
+            doubted=sum(not poll.is_certain for poll in self._plant.journal.polls),
+            troubles=self.troubles,
+            verdict="whole" if is_whole else "broken",
         )
 
     def _leave(self, missing: list[Missing]) -> None:
         """Write down what the devices made and what is missing, for whoever must find out why."""
         for name, lines in (("polls", self._plant.journal.polls), ("missing", missing)):
             (self.directory / f"{name}.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(lines))
-
-    def _accounts(self, ledger: Ledger, declared: list[Gap]) -> list[Struck]:
-        fates = sorted(ledger.fates(declared), key=lambda fate: fate.polled_at_ms)
-        return [_with_account(one, fates) for one in sorted(self.struck, key=lambda one: one.at_s)]
 
 
 def _with_account(one: Struck, fates: list[Fate]) -> Struck:
@@ -218,7 +258,3 @@ def _with_account(one: Struck, fates: list[Fate]) -> Struck:
     declared = sum(fate.lost for fate in during if fate.is_declared)
     made = lost + sum(fate.stored for fate in during)
     return msgspec.structs.replace(one, made=made, lost=lost, declared=declared, unaccounted=lost - declared)
-
-
-def _verdict(account: Account, died: list[str]) -> str:
-    return "whole" if reports.is_whole(account, died) else "broken"

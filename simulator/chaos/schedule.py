@@ -19,6 +19,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "garbage": ("device",),
     "slow": ("device",),
     "full": ("disk",),
+    "eio": ("card",),
     "corrupt": ("agent",),
     "restore": ("store",),
     "clock": ("clock",),
@@ -26,7 +27,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """Kind of a fault -> what it may strike. `uplink`: agent to broker, `intake`: broker to collector, `write`: collector
 to store. One that is named twice is struck twice as often."""
 KINDS = tuple(FAMILIES)
-LONGEST_S = {"kill": 8.0, "pause": 12.0, "refuse": 10.0, "blackhole": 15.0, "full": 12.0, "clock": 15.0}
+LONGEST_S = {"kill": 8.0, "pause": 12.0, "refuse": 10.0, "blackhole": 15.0, "full": 12.0, "eio": 12.0, "clock": 15.0}
 MOST_S = 10.0
 LEAST_S = 0.5
 CALM_S = 3.0
@@ -41,7 +42,9 @@ COVERED_S = 20.0
 """After a database was restored: until the gateways have been asked to send again."""
 COSTS_COPIES = ("corrupt", "full")
 """What makes a spool give up or lose batches that the database has."""
-STEPS_S = (-86_400, -3_600, -90, -5, 5, 90, 3_600, 86_400)
+TO_1970 = 0
+"""Where a Pi's clock begins."""
+STEPS_S = (TO_1970, -86_400, -3_600, -90, -5, 5, 90, 3_600, 86_400, 30 * 86_400)
 """Of a wall clock."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -48,7 +49,9 @@ bind-address = "{host}:0"
 
 def find_influx1() -> str | None:
     """Path of an InfluxDB 1.x; None where there is none, or another."""
-    program = shutil.which("influxd")
+    program = shutil.which(
+        "influxd", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/usr/local/sbin"
+    )
     return program if program and _version(program).startswith("InfluxDB v1.") else None
 
 
@@ -85,11 +88,16 @@ class StoreFiles:
         shutil.copytree(self.backup, self.data)
 
 
+def configure(file: Path, data: Path, port: int) -> None:
+    """Write the configuration of an InfluxDB 1.x that keeps its files in `data` and listens on loopback."""
+    file.write_text(CONFIG.format(host=LOOPBACK, port=port, directory=data), encoding="utf-8")
+
+
 def influx1(directory: Path, data: Path) -> tuple[Process, int]:
     """Make the process of an InfluxDB 1.x on a free port of loopback; it is not started yet."""
     port = free_port()
     file = directory / "influxdb.conf"
-    file.write_text(CONFIG.format(host=LOOPBACK, port=port, directory=data), encoding="utf-8")
+    configure(file, data, port)
     return Process("store", (find_influx1() or "influxd", "run", "-config", str(file)), directory / "store.log"), port
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from base.errors import ConfigError
-from base.secrets import read_secret
+from base.secrets import MOST_CHARACTERS, read_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +56,17 @@ def test_the_secret_is_never_in_the_error(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_secret(file)
     assert "geheim" not in str(caught.value)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """Nobody may ever write into it."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(ConfigError, match="found no plain file; expected a file that holds the password"):
+        read_secret(tmp_path / "pipe")
+
+
+def test_a_file_that_is_far_too_long_is_none(file: Path) -> None:
+    """Somebody named the wrong one; it is not read to its end."""
+    file.write_text("x" * (MOST_CHARACTERS + 1))
+    with pytest.raises(ConfigError, match="found more than 1048576 characters"):
+        read_secret(file)

@@ -93,5 +93,5 @@ def count(chain: Chain, *, deaths_of_the_agent: int) -> None:
     assert account.stored + account.own == sealed.total()
     # What the agent held unsealed when it was killed is all that may be missing: one seal interval of polls. It is
     # declared: each start records the stretch since the last seal.
-    readings = max(len(model.addresses) for model in town.MODELS.values())
+    readings = max(len(model.names) for model in town.MODELS.values())
     assert account.lost <= deaths_of_the_agent * 2 * len(town.DEVICES) * readings

@@ -89,7 +89,7 @@ BROKEN = [
     ),
     ("seal_interval_s", "interval", "4:9: found unknown key 'interval'"),
     ("  - id: hall", "  - id: cellar", "11:9: found a second bus 'cellar'; expected an id of its own"),
-    ("driver: modbus\n    tcp", "driver: mbus\n    tcp", "7:13: found 'mbus'; expected one of: modbus"),
+    ("driver: modbus\n    tcp", "driver: bacnet\n    tcp", "7:13: found 'bacnet'; expected one of: chirpstack"),
     ("    driver: modbus\n    tcp", "    tcp", "6:5: found no key 'driver'"),
     ("tcp: 192.0.2.10", "tcp: http://192.0.2.10", "8:10: found 'http://192.0.2.10'; expected HOST or HOST:PORT"),
     ("tcp: 192.0.2.10", "tcp: 192.0.2.10:0", "8:10: found '192.0.2.10:0'; expected HOST or HOST:PORT"),

@@ -49,6 +49,15 @@ def test_devices_of_a_bus_share_the_interval() -> None:
     assert _after_first(schedule, 4, 5) == [(2.0, "a"), (4.5, "b"), (7.0, "c"), (9.5, "d"), (12.0, "a")]
 
 
+def test_devices_that_speak_by_themselves_share_nothing() -> None:
+    """Counts of an interval end with the clock's minute, and so does every other of them, after a reload too."""
+    devices = [Device("a", 60), Device("b", 60)]
+    schedule = Schedule(devices, monotonic_s=0.0, wall_s=1000.0, listens=True)
+    assert _after_first(schedule, 2, 3) == [(20.0, "a"), (20.0, "b"), (80.0, "a")]
+    followed = schedule.followed_by([*devices, Device("c", 60)], monotonic_s=81.0, wall_s=1081.0)
+    assert _ticks(followed, 4) == [(80.0, "b"), (81.0, "c"), (140.0, "a"), (140.0, "b")]
+
+
 def test_a_tick_right_after_the_first_reading_is_left_out() -> None:
     """From two readings of a counter within a moment no rate can be computed."""
     schedule = Schedule([Device("a", 10)], monotonic_s=0.0, wall_s=9.5)

@@ -57,7 +57,7 @@ def test_reading_a_device_is_right_to_the_digit(device_id: str, meters: Field) -
     assert poll.device == device_id
     assert abs(answer["measured_at_ms"] - poll.polled_at_ms) < 5000
     names = {f"{r['quantity']}/{r['channel']}".rstrip("/"): r["value"] for r in answer["readings"]}
-    assert names == {name: town.truth(device_id, name, poll.polled_at_ms) for name in device.model.addresses}
+    assert names == {name: town.truth(device_id, name, poll.polled_at_ms) for name in device.model.names}
     assert all(reading["unit"] for reading in answer["readings"])
 
 

@@ -69,6 +69,16 @@ def test_a_gateway_that_counts_otherwise_is_not_clean(counts: tuple[int, int]) -
     assert (result.made, result.stored, result.lost, result.is_clean) == (6, 6, 0, False)
 
 
+@pytest.mark.parametrize(("before_ms", "wrong_time"), [(3000, 0), (3001, 1)])
+def test_a_doubted_poll_may_have_been_late(before_ms: int, wrong_time: int) -> None:
+    """A machine that stalled between stamp and request: by some seconds, not by the step of a clock."""
+    polls = [*POLLS[:-1], POLLS[-1]._replace(is_certain=False)]
+    readings = all_stored(polls)
+    readings[-1] = stored(polls[-1], "active_power", before_ms)
+    result = settle(replace(WITNESS, since_ms=0), polls, readings, GatewayStatus())
+    assert (result.wrong_time, result.wrong, result.lost) == (wrong_time, 0, 0)
+
+
 @pytest.mark.parametrize(("before_ms", "wrong_time"), [(1000, 0), (1001, 1)])
 def test_a_time_that_is_far_off_its_poll_is_wrong(before_ms: int, wrong_time: int) -> None:
     """A reading with a wrong time is none, though its value is right."""

@@ -123,6 +123,27 @@ def test_what_is_not_confirmed_is_sent_again_as_it_was() -> None:
     assert one.report(0.0, 0).resent == 2
 
 
+def test_asking_whether_it_is_drained_keeps_a_fleet_from_nothing() -> None:
+    """Its connections, seals and time-outs run in the loop of whoever asks, also where it is drained already."""
+
+    async def story() -> int:
+        fleet = Fleet(plan(0), MqttConfig(LOOPBACK, free_port()))
+        turns = 0
+
+        async def work() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        working = asyncio.create_task(work())
+        assert await fleet.drained(10)
+        working.cancel()
+        return turns
+
+    assert asyncio.run(story()) > 0
+
+
 @pytest.mark.parametrize(
     ("values", "share", "expected"), [([], 0.5, None), ([3.0, 1.0, 2.0], 0.5, 2.0), ([1.0], 0.99, 1.0)]
 )

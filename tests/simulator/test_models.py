@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import shapes, town
-from simulator.models import B23, FILLER, SDM630, Model, meaning, to_float32
+from simulator.models import B23, FILLER, SDM630, Registers, meaning, to_float32
 from wire import profile
 from wire.vocabulary import quantities
 
@@ -26,13 +26,13 @@ ENERGIES = ("active_energy_import", "active_energy_export")
 
 
 @MODELS
-def test_a_model_carries_what_its_profile_promises(model: Model) -> None:
+def test_a_model_carries_what_its_profile_promises(model: Registers) -> None:
     """The demo reads every quantity of the profile, and no other."""
     assert sorted(model.addresses) == sorted(profile.load(model.profile).readings)
 
 
 @MODELS
-def test_registers_hold_big_endian_floats_with_the_higher_half_first(model: Model) -> None:
+def test_registers_hold_big_endian_floats_with_the_higher_half_first(model: Registers) -> None:
     """Each quantity's two registers, packed back by hand, give the carried value."""
     registers = model.registers("a", NOON_MS)
     for quantity, address in model.addresses.items():
@@ -42,7 +42,7 @@ def test_registers_hold_big_endian_floats_with_the_higher_half_first(model: Mode
 
 
 @MODELS
-def test_registers_between_the_quantities_are_no_numbers(model: Model) -> None:
+def test_registers_between_the_quantities_are_no_numbers(model: Registers) -> None:
     """A decoder that is off by a register or reads a hole does not get a plausible value."""
     registers = model.registers("a", NOON_MS)
     used = {address - model.first + half for address in model.addresses.values() for half in (0, 1)}
@@ -110,7 +110,7 @@ def test_the_b23_tells_all_else_in_the_unit_of_the_quantity() -> None:
 def test_values_are_possible_at_all_times(at_ms: int) -> None:
     """Within the valid range of the vocabulary, and near what a grid does."""
     for device in town.DEVICES:
-        for name in device.model.addresses:
+        for name in device.model.names:
             quantity = name.partition("/")[0]
             low, high = quantities()[quantity].range
             assert low <= town.truth(device.id, name, at_ms) <= high
@@ -157,7 +157,7 @@ def test_one_poll_tells_devices_times_and_quantities_apart() -> None:
     values = [
         town.truth(device.id, quantity, at_ms)
         for device in town.DEVICES
-        for quantity in device.model.addresses
+        for quantity in device.model.names
         if quantity not in {*ENERGIES, "frequency"}  # energy is too slow, and the grid has one frequency
         for at_ms in (NOON_MS, NOON_MS + 2000)
     ]

@@ -14,7 +14,7 @@ from pymodbus.exceptions import ModbusIOException
 
 from simulator import servers, town
 from simulator.devices import Journal, Meter
-from simulator.models import B23, SDM630, Model
+from simulator.models import B23, SDM630, Registers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -49,7 +49,7 @@ async def rtu_client(path: str, timeout_s: float = 5.0) -> AsyncIterator[ModbusB
     client.close()
 
 
-async def read(client: ModbusBaseClient, model: Model, unit: int) -> list[int]:
+async def read(client: ModbusBaseClient, model: Registers, unit: int) -> list[int]:
     """The whole map of a meter, in one request."""
     ask = client.read_input_registers if model.function_code == 4 else client.read_holding_registers
     answer = await ask(model.first, count=model.size, device_id=unit)
@@ -57,13 +57,13 @@ async def read(client: ModbusBaseClient, model: Model, unit: int) -> list[int]:
     return list(answer.registers)
 
 
-def floats(model: Model, registers: list[int]) -> dict[str, float]:
+def floats(model: Registers, registers: list[int]) -> dict[str, float]:
     """Decode a map by hand."""
     words = {quantity: registers[address - model.first :][:2] for quantity, address in model.addresses.items()}
     return {quantity: struct.unpack(">f", struct.pack(">HH", *pair))[0] for quantity, pair in words.items()}
 
 
-def check_truth(journal: Journal, model: Model, answer: list[int], sector: str = "") -> None:
+def check_truth(journal: Journal, model: Registers, answer: list[int], sector: str = "") -> None:
     """Compare an answer with the truth of the journal's last poll."""
     device, at_ms, *_ = journal.polls[-1]
     carried = {quantity: model.carried(device, quantity, at_ms, sector) for quantity in model.addresses}
@@ -80,7 +80,7 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 
 
 @pytest.mark.parametrize("model", [SDM630, B23], ids=lambda model: model.profile)
-def test_a_meter_answers_on_tcp_what_was_true_at_the_poll(model: Model) -> None:
+def test_a_meter_answers_on_tcp_what_was_true_at_the_poll(model: Registers) -> None:
     """Register by register, for the poll that the journal noted."""
 
     async def story() -> None:
@@ -211,6 +211,7 @@ def test_the_town_serves_all_its_meters() -> None:
                 is_line = device.bus in town.LINES
                 connect = rtu_client(address) if is_line else tcp_client(int(address.rpartition(":")[2]))
                 async with connect as client:
+                    assert isinstance(device.model, Registers)
                     answer = await read(client, device.model, device.unit)
                     check_truth(journal, device.model, answer, town.DEMO.sectors[device.id])
         assert [poll.device for poll in journal.polls] == [device.id for device in town.DEVICES]

@@ -28,7 +28,7 @@ def progress() -> Progress:
     journal = Journal([Poll("school-main", now_ms())], 1_234_567)
     progress = Progress("mosquitto", "InfluxDB 1", journal, stored=1_234_400)
     for device in town.DEVICES:
-        for name in device.model.addresses:
+        for name in device.model.names:
             quantity, _, channel = name.partition("/")
             value = town.truth(device.id, name, now_ms())
             progress.latest[device.id, name] = Stored("electricity", device.id, quantity, channel, now_ms(), value)

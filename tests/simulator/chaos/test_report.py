@@ -32,6 +32,7 @@ STRUCK = Struck(
     made=20,
     lost=10,
     declared=10,
+    unaccounted=0,
 )
 
 

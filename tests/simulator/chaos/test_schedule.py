@@ -18,6 +18,7 @@ TARGETS = Targets(
         "write": ("collector-1-store",),
         "device": tuple(f"meter-{number}" for number in range(6)),
         "disk": ("gw-001",),
+        "card": ("gw-003",),
         "clock": ("gw-001",),
     },
     ("store", *COLLECTORS),

@@ -1,0 +1,63 @@
+"""Profiles of meters that speak IEC 62056-21: by themselves (`push`), or when they are asked (`read`)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Literal
+
+import msgspec
+
+from edge import obis
+from edge.obis import Register
+from edge.stream import LineSettings
+from edge.thinning import Thinned, rules_of
+from wire import profile as public
+
+PUSH = LineSettings(baud_rate=9600, data_bits=7, parity="E")
+READ = LineSettings(baud_rate=300, data_bits=7, parity="E")
+
+
+class D0Half(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The protocol half."""
+
+    mode: Literal["push", "read"]
+    settings: LineSettings | None = None
+    """As the line is set at first: 9600 7E1 where it speaks by itself, 300 7E1 where it is asked, unless given."""
+    speed: Annotated[int, msgspec.Meta(ge=300, le=19200)] = 9600
+    """Baud at which a meter that was asked says its values: for the arithmetic of `check`."""
+    telegram_bytes: Annotated[int, msgspec.Meta(ge=20, le=65536)] = 1000
+    """How long its answer is: likewise."""
+    wake_up: bool = False
+    """Whether it runs on a battery, and sleeps until it is woken with zeros (IEC 62056-21, annex B)."""
+    registers: dict[str, Register]
+    """Reading -> where it stands."""
+
+    @property
+    def line(self) -> LineSettings:
+        """How the line is set at first."""
+        return self.settings or (PUSH if self.mode == "push" else READ)
+
+
+class D0Profile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole profile of a meter that speaks IEC 62056-21."""
+
+    driver: Literal["d0"]
+    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - a struct copies its defaults
+    """How a reading is made of the values of an interval, where that is not as its quantity has it."""
+    d0: D0Half
+
+
+@cache
+def load(name: str) -> D0Profile:
+    """Read and check a profile, once for each process.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    document = public.load_document(name)
+    shown = document.convert(public.Profile)
+    if shown.driver != "d0":
+        raise document.error(("driver",), repr(shown.driver), "'d0'")
+    profile = document.convert(D0Profile)
+    public.check(document, profile, name)
+    obis.check(document, profile, profile.d0.registers, rules_of(document, profile), "d0")
+    return profile

@@ -1,0 +1,1 @@
+"""Sources that answer HTTP requests with JSON."""

@@ -1,0 +1,1 @@
+"""ChirpStack v4, heard through its MQTT integration."""

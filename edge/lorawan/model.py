@@ -1,0 +1,295 @@
+"""What an uplink means: the codec's result as readings, beside what is known of the radio.
+
+    model = profile.compile_model(profile.load("elsys/ers"), parameters)
+    said = await model.readings(uplink, lost=counted.lost)
+
+Whether an uplink counts at all (`edge.lorawan.counting`) is settled before.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from base.errors import PermanentError
+from edge.lorawan import paths, units
+from edge.lorawan.airtime import airtime_of
+from edge.lorawan.codec.codecs import Codecs, shared
+from edge.lorawan.codec.errors import CodecError
+from edge.plausibility.encoding import shortest
+from wire.readings import Reading
+from wire.vocabulary import quantities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from edge.lorawan.codec.result import Encoded
+    from edge.lorawan.half import History, LorawanHalf, Setting, Value
+    from edge.lorawan.uplink import Uplink
+
+_NUMBER = re.compile(r"^\s*[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?\s*\Z")
+_KINDS = {bool: "true or false", list: "a list", dict: "a mapping"}
+MAX_SAMPLES = 500
+OLDEST_MS = 366 * 86_400_000
+"""Before it came; an older time is a clock that was never set."""
+AHEAD_MS = 600_000
+"""After it came; a later one is a clock that is wrong."""
+
+
+class Taken(NamedTuple):
+    """All that was measured at one time."""
+
+    at_ms: int | None
+    """The device's own time (Unix, ms); None: when the message was received."""
+    readings: tuple[Reading, ...]
+    without_value: tuple[str, ...] = ()
+    """Names of the readings for which the device says that it has no value."""
+
+
+class Said(NamedTuple):
+    """What one uplink said."""
+
+    now: Taken
+    """At the time of reception; the radio's readings at least."""
+    before: tuple[Taken, ...] = ()
+    """Samples of former times, the oldest first."""
+    fault: str | None = None
+    """Why there is less in it than there should be, in a sentence: the codec failed, or gave what its profile does not
+    know. Once for each message; count it."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One reading, ready to be taken out of what a codec gave."""
+
+    template: Reading
+    take: Callable[[Any], Any]
+    """Returns a number, None (no value) or MISSING.
+
+    Raises: ValueError, in words, for what cannot be that reading.
+    """
+
+
+@dataclass(frozen=True)
+class Past:
+    """How samples of former times are taken."""
+
+    samples: paths.Path
+    time: paths.Path
+    clock: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A profile compiled for one kind of device."""
+
+    codec: str = field(repr=False)
+    """JavaScript."""
+    f_ports: frozenset[int]
+    fields: tuple[Field, ...]
+    past: Past | None
+    settings: Mapping[str, Setting]
+    payload_bytes: int
+
+    @classmethod
+    def of(cls, half: LorawanHalf, codec: str, parameters: Mapping[str, float]) -> Model:
+        """Compile a protocol half that was checked."""
+        return cls(
+            codec,
+            frozenset(half.f_ports),
+            _fields(half.values, parameters),
+            _past(half.history, half.values, parameters),
+            half.settings,
+            half.payload_bytes,
+        )
+
+    async def readings(self, uplink: Uplink, *, lost: int = 0, codecs: Codecs | None = None) -> Said:
+        """Decode an uplink; `lost` frames before it did not come.
+
+        Whatever the codec does, the radio's readings are there, and `fault` tells.
+
+        Raises: NoWorkerError where no codec can run now: try the same message again later.
+        """
+        radio = radio_readings(uplink, lost)
+        if not uplink.payload or not uplink.f_port or (self.f_ports and uplink.f_port not in self.f_ports):
+            return Said(Taken(None, radio))
+        received_ms = round(time.time() * 1000) if uplink.received_at_ms is None else uplink.received_at_ms
+        try:
+            decoded = await (codecs or shared()).decode(
+                uplink.dev_eui, self.codec, uplink.f_port, uplink.payload, received_ms
+            )
+        except CodecError as error:
+            return Said(Taken(None, radio), fault=f"the codec {error}")
+        return self.read(decoded.data, received_ms, radio)
+
+    def read(self, data: Mapping[str, Any], received_ms: int, radio: tuple[Reading, ...] = ()) -> Said:
+        """Turn what a codec gave into readings."""
+        faults: list[str] = []
+        now = _taken(self.fields, data, None, faults)
+        now = now._replace(readings=_merged(now.readings, radio))
+        before = _before(self.past, data, received_ms, faults) if self.past is not None else ()
+        return Said(now, before, faults[0] if faults else None)
+
+    async def encode(self, device: str, setting: str, value: object, *, codecs: Codecs | None = None) -> Encoded:
+        """Make the message that writes a setting. `device` is its DevEUI.
+
+        Raises: PermanentError where the profile does not declare it, the value is out of its bounds, or the codec has
+        no message for it; NoWorkerError where no codec can run now.
+        """
+        declared = self.settings.get(setting)
+        if declared is None:
+            known = ", ".join(self.settings) or "none"
+            raise PermanentError(f"no setting {setting!r}; the profile declares: {known}")
+        number = float(value) if isinstance(value, bool | int | float) else math.nan
+        if not declared.minimum <= number <= declared.maximum:
+            raise PermanentError(f"{setting} must be a number from {declared.minimum:g} to {declared.maximum:g}")
+        whole = int(number) if number.is_integer() else number
+        try:
+            return await (codecs or shared()).encode_downlink(device, self.codec, {declared.key: whole})
+        except CodecError as error:
+            raise PermanentError(f"the codec {error}") from error
+
+
+def radio_readings(uplink: Uplink, lost: int = 0) -> tuple[Reading, ...]:
+    """Return what the reception itself tells: common to all LoRaWAN devices, and in no profile."""
+    radio = uplink.radio
+    airtime_s = airtime_of(uplink)
+    values = {
+        "rssi": radio.rssi_dbm,
+        "snr": radio.snr_db,
+        "spreading_factor": radio.spreading_factor,
+        "frames_lost": lost,
+        "airtime": None if airtime_s is None else round(airtime_s * 1000, 3),
+    }
+    return tuple(
+        Reading(name, float(value), quantities()[name].unit)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value)
+    )
+
+
+def _merged(own: tuple[Reading, ...], radio: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    names = {reading.name for reading in own}
+    return own + tuple(reading for reading in radio if reading.name not in names)
+
+
+def _taken(fields: tuple[Field, ...], data: Any, at_ms: int | None, faults: list[str]) -> Taken:  # noqa: ANN401 - JSON
+    readings, without = [], []
+    for each in fields:
+        template = each.template
+        try:
+            value = each.take(data)
+        except ValueError as error:
+            faults.append(f"{template.name}: {error}")
+            continue
+        if value is None:
+            without.append(template.name)
+        elif value is not paths.MISSING:
+            readings.append(Reading(template.quantity, value, template.unit, template.channel))
+    return Taken(at_ms, tuple(readings), tuple(without))
+
+
+def _before(past: Past, data: Mapping[str, Any], received_ms: int, faults: list[str]) -> tuple[Taken, ...]:
+    """Take the samples of former times, one for each time."""
+    samples = past.samples(data)
+    if samples is paths.MISSING or samples is None:
+        return ()
+    if not isinstance(samples, list) or len(samples) > MAX_SAMPLES:
+        faults.append("what should be a list of samples is none, or too long")
+        return ()
+    taken: dict[int, Taken] = {}
+    for sample in samples:
+        at_ms = _time_ms(past.time(sample), past.clock)
+        if at_ms is None or not received_ms - OLDEST_MS <= at_ms <= received_ms + AHEAD_MS:
+            faults.append("a sample of a former time without a time that can be")
+            continue
+        found = _taken(past.fields, sample, at_ms, faults)
+        if found.readings:
+            taken[at_ms] = found
+    return tuple(taken[at_ms] for at_ms in sorted(taken))
+
+
+def _time_ms(value: object, clock: str) -> int | None:
+    if clock == "text" and isinstance(value, str):
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    if clock == "text" or isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
+        return None
+    return round(value * (1000 if clock == "unix_s" else 1))
+
+
+def _past(history: History | None, values: Mapping[str, Value], parameters: Mapping[str, float]) -> Past | None:
+    if history is None:
+        return None
+    samples, at = paths.parse(history.path), paths.parse(history.time)
+    assert samples is not None  # noqa: S101 - checked with the profile
+    assert at is not None  # noqa: S101 - likewise
+    return Past(samples, at, history.clock, _fields(history.values or values, parameters))
+
+
+def _fields(values: Mapping[str, Value], parameters: Mapping[str, float]) -> tuple[Field, ...]:
+    return tuple(_field(name, value, parameters) for name, value in values.items())
+
+
+def _field(name: str, value: Value, parameters: Mapping[str, float]) -> Field:
+    quantity, _, channel = name.partition("/")
+    row = quantities()[quantity]
+    find, unit = paths.parse(value.path), units.conversion(value.unit, row.unit)
+    assert find is not None  # noqa: S101 - checked with the profile
+    assert unit is not None  # noqa: S101 - likewise
+    nothing = {paths.word(each) for each in value.no_value}
+    factor = value.scale * (parameters[value.multiply_by] if value.multiply_by else 1.0)
+    divisor = parameters[value.divide_by] if value.divide_by else 1.0
+    added = parameters[value.add] if value.add else 0.0
+
+    def take(data: Any) -> Any:  # noqa: ANN401 - values of JSON in, a number or MISSING out
+        given = find(data)
+        if given is paths.MISSING:
+            return given
+        if given is None or paths.word(given) in nothing:
+            return None
+        if row.kind == "state":
+            return _state(given, value)
+        number = (_number(given) * factor / divisor + added) * unit.factor + unit.offset + value.offset
+        return shortest(_finite(number))
+
+    return Field(Reading(quantity, 0.0, row.unit, channel), take)
+
+
+def _state(given: object, value: Value) -> float:
+    """Make 0 or 1 of what stands for a state."""
+    known = value.states.get(paths.word(given)) if not isinstance(given, dict | list) else None
+    if known is not None:
+        return known
+    if isinstance(given, bool):
+        return float(given)
+    if value.above is not None:
+        return float(_number(given) > value.above)
+    if value.states or isinstance(given, str):
+        raise ValueError(f"{str(given)[:40]!r}, which the profile does not know")
+    return _number(given)
+
+
+def _number(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise ValueError(f"{_KINDS[type(given)]}, where a number should be")  # noqa: TRY004 - it is data
+    if isinstance(given, str) and not (len(given) <= 40 and _NUMBER.match(given)):
+        raise ValueError(f"{given[:40]!r}, which is no number")
+    try:
+        return _finite(float(given))
+    except OverflowError as error:
+        raise ValueError("a number too large") from error
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError("a number too large")
+    return number

@@ -1,0 +1,233 @@
+"""A bus whose devices publish to a broker. A driver brings what is its own: what a message says, and of whom.
+
+MqttPlan(id, session, subscriptions, devices, make)    # `make` builds the driver's `Interpreter` when it is opened
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from base.retry import Backoff
+from edge.interface import NoAnswerError, ParkedError, Traffic
+from edge.listening import LEAST_PATIENCE_S, PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from edge.interface import BusPlan, Heard, Measured, Place
+    from edge.mqtt_config import SourceSession
+    from edge.mqtt_source import Message, MqttSource
+    from edge.plausibility.encoding import Encoding
+
+logger = logging.getLogger(__name__)
+
+
+class Topic(NamedTuple):
+    """A topic filter; QoS 1 where its messages tell when they were measured, else 0 (see `edge.mqtt_source`)."""
+
+    filter: str
+    qos: int = 1
+
+
+class Said(NamedTuple):
+    """What a message says of one device."""
+
+    device: str
+    measured: Measured | None = None
+    """None where there is nothing to record: it is there, and that is all; or what came cannot be read."""
+    garbled: str = ""
+    """Why it, or a part of it, cannot be read, as the end of a sentence; counted as an error of the device."""
+    is_beside_the_point: bool = False
+    """Whether it has nothing that the device's profile knows: such a message does not show that all is well."""
+
+
+class Interpreter(Protocol):
+    """Understands the messages of one bus."""
+
+    async def understand(self, message: Message) -> Sequence[Said] | None:
+        """Return what a message says; None where no device here has its topic, so that the subscription is ended.
+
+        A message that cannot be read is `Said` so; an exception is a fault of ours, and costs the message.
+        """
+
+    def follow(self, devices: Sequence[MqttTarget]) -> None:
+        """Go on with other devices; what is known of those that did not change stays."""
+
+    def take(self, device: str) -> Measured | None:
+        """Return the sample of an interval, of a device whose messages are thinned; None where there is none."""
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
+
+@dataclass(frozen=True)
+class MqttTarget:
+    """One device of such a bus."""
+
+    id: str
+    interval_s: float
+    meaning: tuple[object, ...]
+    """What its messages mean: profile, parameters, address. Another meaning is another device."""
+    encodings: Mapping[str, Encoding] = field(default_factory=dict, compare=False, repr=False)
+    """How its values are written down, by the names of the readings."""
+
+    @property
+    def patience_s(self) -> float:
+        """For how long it may say nothing."""
+        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
+
+
+@dataclass(frozen=True)
+class MqttPlan:
+    """A checked bus that listens to a broker."""
+
+    id: str
+    session: SourceSession
+    topics: tuple[Topic, ...]
+    devices: tuple[MqttTarget, ...]
+    make: Callable[[MqttPlan, MqttSource], Interpreter] = field(compare=False, repr=False)
+    """Called when the bus is opened: loads what the driver needs."""
+    bus: type[MqttBus] | None = field(default=None, compare=False, repr=False)
+    """A bus of the driver's own, where it can more than listen."""
+    listens = True
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return self.session.place
+
+    def cost_s(self, device: str) -> float:
+        """Nothing: nobody waits for anybody."""
+        del device
+        return 0.0
+
+    def faster(self, share: float) -> str:
+        """Nothing would be faster."""
+        del share
+        return ""
+
+    def is_same_line(self, other: BusPlan) -> bool:
+        """Whether an open bus can go on with another plan: session and topics are the same, if perhaps its devices."""
+        return isinstance(other, MqttPlan) and (self.session, self.topics) == (other.session, other.topics)
+
+    def open(self) -> MqttBus:
+        """Make the bus ready; it connects when it is first listened to."""
+        return (self.bus or MqttBus)(self)
+
+
+class MqttBus:
+    """The open bus."""
+
+    def __init__(self, plan: MqttPlan) -> None:
+        from edge.mqtt_source import MqttSource, Subscription  # noqa: PLC0415 - paho is loaded when it is first needed
+
+        self.plan = plan
+        self.source = MqttSource(plan.session, [Subscription(*topic) for topic in plan.topics], f"bus {plan.id}")
+        self.interpreter = plan.make(plan, self.source)
+        self._began_s = time.monotonic()
+        self._pending: deque[Heard] = deque()
+        self._listening: asyncio.Task[None] | None = None
+        self._heard_s: dict[str, float] = {}
+        self._came: Counter[str] = Counter()
+        self._garbled: Counter[str] = Counter()
+        self._why: dict[str, str] = {}
+        self._trouble: dict[str, Backoff] = {}
+
+    async def heard(self) -> Heard:
+        """Wait for the next sample of any device."""
+        while not self._pending:
+            if self._listening is None:
+                self._listening = asyncio.create_task(self._hear(), name=f"bus {self.plan.id}: a message")
+            # Whoever is told to stop waiting leaves the message to the next who waits.
+            await asyncio.wait({self._listening})
+            done, self._listening = self._listening, None
+            done.result()
+        return self._pending.popleft()
+
+    async def _hear(self) -> None:
+        """Understand the next message."""
+        message = await self.source.next()
+        try:
+            said = await self.interpreter.understand(message)
+        except Exception:
+            self.source.done(message)  # it would come again and again, and be no better
+            raise
+        if said is None:
+            self.source.unwanted(message)
+            return
+        self._count(said, message)
+        samples = [(each.device, each.measured) for each in said if each.measured is not None]
+        self._pending.extend(self.source.heard(message, samples))
+
+    async def read(self, device: str) -> Measured:
+        """Return what a device whose messages are thinned said in the interval; others speak by themselves.
+
+        Raises: ParkedError where there is no news; NoAnswerError where nothing was heard of it for too long.
+        """
+        measured = self.interpreter.take(device)
+        if measured is not None:
+            return measured
+        target = next(target for target in self.plan.devices if target.id == device)
+        silent_s = time.monotonic() - self._heard_s.get(device, self._began_s)
+        if silent_s < target.patience_s:
+            raise ParkedError(f"device {device}: the last message came {silent_s:.0f} s ago")
+        if self.source.why:
+            raise NoAnswerError(f"{self.plan.session}: {self.source.why}")
+        if why := self._why.get(device):
+            raise NoAnswerError(f"device {device}: what comes cannot be read: {why}")
+        raise NoAnswerError(f"{self.plan.session}: no message of device {device} for {silent_s:.0f} s")
+
+    def traffic(self, device: str) -> Traffic:
+        """Return how many messages came of a device, and how many of them could not be read."""
+        return Traffic(self._came[device], self._garbled[device])
+
+    def parked_s(self, device: str) -> float | None:
+        """None: nobody is asked."""
+        del device
+        return None
+
+    def follow(self, plan: BusPlan) -> None:
+        """Go on with other devices."""
+        if not isinstance(plan, MqttPlan):
+            raise TypeError(f"bus {self.plan.id} cannot go on with a {type(plan).__name__}")
+        self.plan = plan
+        self.interpreter.follow(plan.devices)
+        here = {target.id for target in plan.devices}
+        self._pending = deque(heard for heard in self._pending if self._is_for(heard, here))
+
+    async def close(self) -> None:
+        """Disconnect; the broker keeps the session, and whatever was not sealed comes again."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening})
+        await self.source.close()
+        await self.interpreter.close()
+
+    @staticmethod
+    def _is_for(heard: Heard, devices: set[str]) -> bool:
+        if heard.device not in devices and heard.sealed is not None:
+            heard.sealed()
+        return heard.device in devices
+
+    def _count(self, said: Sequence[Said], message: Message) -> None:
+        for device, measured, garbled, is_beside_the_point in said:
+            self._came[device] += 1
+            if garbled:
+                self._garbled[device] += 1
+                self._why[device] = garbled
+                what = f"bus {self.plan.id}, device {device}: a message that cannot be read"
+                self._trouble.setdefault(device, Backoff(what, logger)).failed(garbled)
+            elif is_beside_the_point:
+                self._why[device] = "it has nothing that the profile knows"
+            else:
+                self._why.pop(device, None)
+                if (trouble := self._trouble.pop(device, None)) is not None:
+                    trouble.succeeded()
+            is_well = measured is not None or not (garbled or is_beside_the_point)
+            if is_well and not message.is_retained:
+                self._heard_s[device] = message.arrived_s

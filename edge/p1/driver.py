@@ -1,0 +1,178 @@
+"""The P1 driver: a meter's port for its customer, and the meters of gas, water or heat that it speaks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from edge import planning
+from edge.d0.parity import raw_line
+from edge.listening import LEAST_PATIENCE_S, PATIENCE, ListeningPlan, ListeningTarget
+from edge.obis import Map
+from edge.p1 import profile as profiles
+from edge.stream import LineConfig, line_of
+from edge.thinning import Thinner, rules_of
+from wire import profile as public
+from wire.ids import Id  # noqa: TC001 - msgspec reads annotations when it decodes
+from wire.town import DeviceEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from base.strict_yaml import Document, Path_
+    from edge.d0.lines import Lines
+    from edge.interface import Bus, BusPlan, Place, PlannedDevice
+    from edge.listening import Decoder, Gatherer
+    from edge.p1.profile import P1Half, P1Profile
+    from edge.stream import LineAddress
+    from edge.thinning import Rule
+
+
+class P1Device(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A meter on P1."""
+
+    channel: Annotated[int, msgspec.Meta(ge=1, le=9)] | None = None
+    """Of several meters of one kind that the port speaks for: the n of `0-n:24.2.1`."""
+
+
+class P1BusConfig(LineConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A P1 port."""
+
+    id: Id
+    """Name of the bus, unique in its gateway."""
+    driver: Literal["p1"]
+    """What understands the meter."""
+    devices: Annotated[list[P1Device], msgspec.Meta(min_length=1)]
+    """The meter whose port it is, and those that it speaks for."""
+
+
+@dataclass(frozen=True)
+class SubTarget:
+    """A meter that another one speaks for."""
+
+    id: str
+    interval_s: float
+    profile: str
+    channel: int | None
+    parameters: Mapping[str, float]
+    half: P1Half = field(compare=False, repr=False)
+
+    @property
+    def patience_s(self) -> float:
+        """For how long it may have no new value."""
+        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
+
+
+@dataclass(frozen=True)
+class P1Plan:
+    """A checked P1 port."""
+
+    id: str
+    line: LineAddress
+    main: ListeningTarget
+    subs: tuple[SubTarget, ...]
+    half: P1Half = field(compare=False, repr=False)
+    parameters: Mapping[str, float] = field(compare=False, repr=False)
+    rules: tuple[Rule, ...] = field(compare=False, repr=False)
+    listens = True
+
+    @property
+    def devices(self) -> tuple[PlannedDevice, ...]:
+        """The meter whose port it is first."""
+        return (self.main, *self.subs)
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return self.listening().place
+
+    def cost_s(self, device: str) -> float:
+        """Nothing: nobody waits for the line."""
+        del device
+        return 0.0
+
+    def faster(self, share: float) -> str:
+        """Nothing would be faster."""
+        del share
+        return ""
+
+    def is_same_line(self, other: BusPlan) -> bool:
+        """Whether an open bus can go on with another plan: nothing but intervals differs."""
+        if not isinstance(other, P1Plan) or not self.listening().is_same_line(other.listening()):
+            return False
+        return [replace(sub, interval_s=0.0) for sub in self.subs] == [
+            replace(sub, interval_s=0.0) for sub in other.subs
+        ]
+
+    def open(self) -> Bus:
+        """Make the bus ready; the port is opened with the first reading."""
+        from edge.p1.bus import P1Bus  # noqa: PLC0415 - loaded where a bus is opened
+
+        return P1Bus(self)
+
+    def listening(self, heard: Callable[[Lines], None] | None = None) -> ListeningPlan:
+        """Return the plan for the meter whose port it is. `heard`: called with every good telegram."""
+
+        def make() -> tuple[Decoder, Gatherer]:
+            from edge.d0.decoder import PushDecoder  # noqa: PLC0415 - loaded where a bus is opened
+            from edge.p1.checksum import is_right  # noqa: PLC0415
+
+            mapping = Map(self.half.registers, self.parameters)
+            proof = is_right if self.half.checksum else None
+            return PushDecoder(self.main.id, mapping, proof, heard), Thinner(self.rules)
+
+        return ListeningPlan(self.id, self.line, self.main, make)
+
+
+class P1Driver:
+    """The driver as the table knows it."""
+
+    title = "A P1 port (DSMR)"
+    config: type[msgspec.Struct] = P1BusConfig
+
+    def profile_kinds(self) -> tuple[type[public.Profile], ...]:
+        """Return the one kind."""
+        return (profiles.P1Profile,)
+
+    def plan(self, document: Document, path: Path_) -> BusPlan:
+        """Check the bus at a path of a gateway's file.
+
+        Raises: ConfigError at the line that is wrong.
+        """
+        config = document.convert(P1BusConfig, path)
+        main: tuple[P1Device, P1Profile, dict[str, float]] | None = None
+        subs: list[SubTarget] = []
+        for index, device in enumerate(config.devices):
+            at = (*path, "devices", index)
+            profile = planning.profile_of(document, (*at, "profile"), device.profile, "p1", profiles.load)
+            values = planning.parameters_of(document, at, device, profile)
+            if profile.p1.types:
+                _check_apart(document, at, profile, device, subs)
+                interval_s = device.interval_s or profile.interval_s
+                subs.append(SubTarget(device.id, interval_s, profile.profile, device.channel, values, profile.p1))
+            elif main is None:
+                main = device, profile, values
+            else:
+                raise document.error(at, f"{device.id!r} beside {main[0].id!r}", "a port of its own for each meter")
+        if main is None:
+            raise document.error((*path, "devices"), "no meter whose port it is", "one, such as profile dsmr/p1")
+        device, profile, values = main
+        line = raw_line(line_of(document, path, config, profile.p1.settings))
+        meaning = (profile.profile, tuple(sorted(values.items())))
+        target = ListeningTarget(device.id, device.interval_s or profile.interval_s, meaning)
+        rules = rules_of(public.load_document(device.profile), profile)
+        return P1Plan(config.id, line, target, tuple(subs), profile.p1, values, rules)
+
+
+def _check_apart(document: Document, at: Path_, profile: P1Profile, device: P1Device, subs: list[SubTarget]) -> None:
+    """Refuse two meters of one kind that nothing tells apart."""
+    for other in subs:
+        if set(other.half.types) & set(profile.p1.types) and (
+            other.channel == device.channel or None in (other.channel, device.channel)
+        ):
+            raise document.error(at, f"{device.id!r} of the same kind as {other.id!r}", "a 'channel' for each of them")
+
+
+DRIVER = P1Driver()

@@ -1,0 +1,1 @@
+"""SML: what electricity meters in Germany say through their optical heads, by themselves, every second or so."""

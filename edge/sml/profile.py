@@ -1,0 +1,48 @@
+"""Profiles of meters that speak SML: which code is which reading."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import msgspec
+
+from edge import obis
+from edge.obis import Register
+from edge.stream import LineSettings
+from edge.thinning import Thinned, rules_of
+from wire import profile as public
+
+
+class SmlHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The protocol half."""
+
+    settings: LineSettings = LineSettings()
+    """How the head's line is set: 9600 8N1 with all that we know."""
+    registers: dict[str, Register]
+    """Reading -> where it stands."""
+
+
+class SmlProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole profile of a meter that speaks SML."""
+
+    driver: Literal["sml"]
+    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - a struct copies its defaults
+    """How a reading is made of the values of an interval, where that is not as its quantity has it."""
+    sml: SmlHalf
+
+
+@cache
+def load(name: str) -> SmlProfile:
+    """Read and check a profile, once for each process.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    document = public.load_document(name)
+    shown = document.convert(public.Profile)
+    if shown.driver != "sml":
+        raise document.error(("driver",), repr(shown.driver), "'sml'")
+    profile = document.convert(SmlProfile)
+    public.check(document, profile, name)
+    obis.check(document, profile, profile.sml.registers, rules_of(document, profile), "sml")
+    return profile

@@ -1,0 +1,153 @@
+"""An open receiver: its line is heard by a task of its own, opened again whenever it was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from base.errors import TransientError
+from base.retry import Backoff
+from edge import stream
+from edge.interface import Heard, NoAnswerError, ParkedError, Traffic
+from edge.listening import REOPEN_S
+from edge.wmbus.driver import ReceiverPlan
+from edge.wmbus.keys import KeyFile
+from edge.wmbus.meters import Meters
+from edge.wmbus.mqtt import wanted
+from edge.wmbus.receivers import RECEIVERS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from edge.interface import BusPlan, Measured
+    from edge.mqtt_bus import Said
+    from edge.stream import LineAddress, Stream
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 1000
+"""Samples that nobody has taken yet; further ones are dropped: the meter says it again soon."""
+QUIET_S = 30 * REOPEN_S
+"""A receiver that hears nobody at all for half an hour is opened anew: sticks hang, and forget their mode."""
+
+
+class ReceiverBus:
+    """The open bus."""
+
+    def __init__(self, plan: ReceiverPlan, open_line: Callable[[LineAddress], Awaitable[Stream]] | None = None) -> None:
+        """`open_line`: another way to open it, for tests."""
+        self._plan = plan
+        self._open_line = open_line or stream.open_line
+        self._meters = Meters(wanted(plan.devices), KeyFile(plan.key_file))
+        self._samples: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
+        self._task: asyncio.Task[None] | None = None
+        self._began_s = time.monotonic()
+        self._heard_s: dict[str, float] = {}
+        self._came: Counter[str] = Counter()
+        self._garbled: Counter[str] = Counter()
+        self._why: dict[str, str] = {}
+        self._line_why = "the receiver was not opened yet"
+
+    async def heard(self) -> Heard:
+        """Wait for the next sample of any meter."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
+        return await self._samples.get()
+
+    async def read(self, device: str) -> Measured:
+        """Say whether a meter is there; what it says comes by itself.
+
+        Raises: ParkedError where it is; NoAnswerError where nothing that can be read was heard for too long.
+        """
+        target = next(target for target in self._plan.devices if target.id == device)
+        silent_s = time.monotonic() - self._heard_s.get(device, self._began_s)
+        if silent_s < target.patience_s:
+            raise ParkedError(f"device {device}: the last telegram came {silent_s:.0f} s ago")
+        if self._line_why:
+            raise NoAnswerError(self._line_why)
+        if why := self._why.get(device):
+            raise NoAnswerError(f"device {device}: its telegrams cannot be read: {why}")
+        raise NoAnswerError(f"{self._plan.line}: no telegram of device {device} for {silent_s:.0f} s")
+
+    def traffic(self, device: str) -> Traffic:
+        """Return how many telegrams of a meter came, and how many of them could not be read."""
+        return Traffic(self._came[device], self._garbled[device])
+
+    def parked_s(self, device: str) -> float | None:
+        """None: nobody is asked."""
+        del device
+        return None
+
+    def follow(self, plan: BusPlan) -> None:
+        """Go on with other meters."""
+        if not isinstance(plan, ReceiverPlan):
+            raise TypeError(f"bus {self._plan.id} cannot go on with a {type(plan).__name__}")
+        self._plan = plan
+        self._meters.follow(wanted(plan.devices))
+        here = {target.id for target in plan.devices}
+        waiting = [self._samples.get_nowait() for _ in range(self._samples.qsize())]
+        for heard in (each for each in waiting if each.device in here):
+            self._samples.put_nowait(heard)
+
+    async def close(self) -> None:
+        """Close the port."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _listen(self) -> None:
+        backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
+        while True:
+            try:
+                line = await self._open_line(self._plan.line)
+            except TransientError as error:
+                self._line_why = str(error)
+                await asyncio.sleep(backoff.failed(error))
+                continue
+            try:
+                await self._hear(line, backoff)
+            except TransientError as error:
+                self._line_why = str(error)
+                await asyncio.sleep(backoff.failed(error))
+            finally:
+                line.close()
+
+    async def _hear(self, line: Stream, backoff: Backoff) -> None:
+        receiver = RECEIVERS[self._plan.receiver]
+        unpacker = receiver.unpacker()
+        if command := receiver.modes.get(self._plan.mode):
+            await line.write(command)
+        self._line_why = ""
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_S):
+                    data = await line.read()
+            except TimeoutError as error:
+                raise TransientError(f"{self._plan.line}: nothing heard for {QUIET_S / 60:.0f} min") from error
+            backoff.succeeded()
+            at_s = time.monotonic()
+            for telegram in unpacker.feed(data):
+                for said in self._meters.telegram(telegram, at_s):
+                    self._take(said, at_s)
+
+    def _take(self, said: Said, at_s: float) -> None:
+        device = said.device
+        self._came[device] += 1
+        if said.garbled:
+            self._garbled[device] += 1
+            if self._why.get(device) != said.garbled:
+                logger.warning(
+                    "bus %s, device %s: a telegram that cannot be read: %s", self._plan.id, device, said.garbled
+                )
+            self._why[device] = said.garbled
+            return
+        self._why.pop(device, None)
+        self._heard_s[device] = at_s
+        if said.measured is not None and not self._samples.full():
+            self._samples.put_nowait(Heard(device, said.measured))

@@ -1,0 +1,349 @@
+"""Meters by radio: receivers on a pseudo-terminal, messages on a broker, settings that are wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import tty
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from base.errors import ConfigError
+from base.strict_yaml import parse
+from edge.drivers import plan_bus
+from edge.interface import EventfulBus, NoAnswerError, ParkedError
+from edge.mqtt_bus import MqttPlan, Topic
+from edge.mqtt_source import Message
+from edge.wmbus import link
+from edge.wmbus.bus import ReceiverBus
+from edge.wmbus.driver import ReceiverPlan
+from edge.wmbus.receivers import RECEIVERS, Name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+    from pathlib import Path
+
+    from edge.interface import BusPlan, Measured
+
+P = ParamSpec("P")
+IPERL = "1844AE4C4455223368077A55000000041389E20100023B0000"
+"""A water meter in the clear: 123.529 m3 (wmbusmeters, simulations/simulation_t1.txt)."""
+MULTICAL = "2A442D2C998734761B168D2091D37CAC21E1D68CDAFFCD3DC452BD802913FF7B1706CA9E355D6C2701CC24"
+MULTICAL_KEY = "28F64A24988064A079AA2C807D6102AE"
+METERS = (
+    "{id: water, profile: generic/wmbus-water, site: town, number: '33225544', interval_s: 60}",
+    "{id: cold, profile: kamstrup/multical-21, site: town, number: '76348799', maker: KAM, interval_s: 60}",
+)
+
+
+def on_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test's coroutine."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+def planned(settings_: str, *meters: str, file: Path) -> BusPlan:
+    """Check a bus."""
+    rows = "\n".join(f"  - {meter}" for meter in meters or METERS)
+    text = f"gateway: gw\nbuses:\n- id: radio\n  driver: wmbus\n{settings_}\n  devices:\n{rows}\n"
+    return plan_bus(parse(text.replace("\n  - ", "\n    - ").encode(), file), ("buses", 0))
+
+
+def volumes(measured: Measured) -> dict[str, float]:
+    """What was read."""
+    return {reading.name: reading.value for reading in measured.readings}
+
+
+def with_checksums(text: str) -> bytes:
+    """Put the checksums of format A into a telegram."""
+    plain, data = bytes.fromhex(text), b""
+    for start, end in [(0, 10), *((at, at + 16) for at in range(10, len(plain), 16))]:
+        block = plain[start:end]
+        data += block + link.crc(block).to_bytes(2, "big")
+    return data
+
+
+def of_cul(text: str) -> bytes:
+    """What culfw writes of a telegram in mode T."""
+    return b"b" + with_checksums(text).hex().upper().encode() + b"A53C\r\n"
+
+
+def of_im871a(text: str) -> bytes:
+    """What an iM871A writes, with time, signal strength and checksum behind."""
+    content = bytes.fromhex(text)[1:]
+    return bytes((0xA5, 0xE2, 0x03, len(content))) + content + b"\x01\x02\x03\x04\x55\xaa\xbb"
+
+
+def of_hex(text: str) -> bytes:
+    """What rtl_wmbus writes."""
+    return f"T1;1;1;2026-11-22 19:00:42.000;97;148;33225544;0x{text.lower()}\n".encode()
+
+
+SPEAKERS: dict[Name, Callable[[str], bytes]] = {"cul": of_cul, "im871a": of_im871a, "hex": of_hex}
+
+
+class Stick:
+    """The far end of a serial port, found under a link."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.heard = b""
+        self._ends = (-1, -1)
+
+    def plug(self) -> None:
+        """Make the port."""
+        self._ends = os.openpty()
+        tty.setraw(self._ends[1])
+        self.path.unlink(missing_ok=True)
+        self.path.symlink_to(os.ttyname(self._ends[1]))
+        asyncio.get_running_loop().add_reader(self._ends[0], self._hear)
+
+    def unplug(self) -> None:
+        """Pull it out."""
+        asyncio.get_running_loop().remove_reader(self._ends[0])
+        for end in self._ends:
+            os.close(end)
+
+    def say(self, data: bytes) -> None:
+        """Write what was heard by radio."""
+        os.write(self._ends[0], data)
+
+    def _hear(self) -> None:
+        with suppress(OSError):
+            self.heard += os.read(self._ends[0], 4096)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it never was")
+
+
+@asynccontextmanager
+async def at_work(stick: Stick, plan: BusPlan) -> AsyncIterator[tuple[ReceiverBus, asyncio.Task[Any]]]:
+    """Plug a stick in, open the bus, and wait until it was told its mode."""
+    assert isinstance(plan, ReceiverPlan)
+    stick.plug()
+    bus = plan.open()
+    assert isinstance(bus, ReceiverBus)
+    assert isinstance(bus, EventfulBus)
+    first = asyncio.ensure_future(bus.heard())
+    await until(lambda: not bus._line_why)
+    try:
+        yield bus, first
+    finally:
+        first.cancel()
+        await bus.close()
+        stick.unplug()
+
+
+@pytest.mark.parametrize("receiver", list(SPEAKERS))
+@on_a_loop
+async def test_telegrams_of_a_receiver_are_readings(tmp_path: Path, receiver: Name) -> None:
+    """It is told its mode; noise and other meters are passed over; what it packs is unpacked."""
+    stick = Stick(tmp_path / "stick")
+    plan = planned(f"  serial: {stick.path}\n  receiver: {receiver}\n  mode: C", file=tmp_path)
+    async with at_work(stick, plan) as (bus, first):
+        said = SPEAKERS[receiver](IPERL)
+        other = SPEAKERS[receiver](IPERL.replace("44552233", "44552299"))
+        stick.say(b"\xff\x00noise\r\n" + other + said[:20])
+        stick.say(said[20:])
+        heard = await first
+        assert (heard.device, volumes(heard.measured)) == ("water", {"water_volume": 123.529, "flow_rate": 0.0})
+        with pytest.raises(ParkedError):
+            await bus.read("water")
+        assert bus.traffic("water") == (1, 0)
+        assert stick.heard == RECEIVERS[receiver].modes.get("C", b"")
+
+
+@on_a_loop
+async def test_one_telegram_of_an_interval_is_taken(tmp_path: Path) -> None:
+    """The others show that the meter is there."""
+    stick = Stick(tmp_path / "stick")
+    async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: hex", file=tmp_path)) as (bus, first):
+        stick.say(of_hex(IPERL) * 5)
+        await first
+        assert bus.traffic("water") == (5, 0)
+        assert bus._samples.empty()
+
+
+@on_a_loop
+async def test_encrypted_without_a_key_is_a_state(tmp_path: Path) -> None:
+    """No value and no other error; as soon as the key file has it, its values."""
+    stick = Stick(tmp_path / "stick")
+    keys = tmp_path / "keys"
+    plan = planned(f"  serial: {stick.path}\n  receiver: hex\n  key_file: {keys}", file=tmp_path)
+    async with at_work(stick, plan) as (bus, first):
+        stick.say(of_hex(MULTICAL))
+        await until(lambda: bus.traffic("cold").requests > 0)
+        bus._began_s -= 1000
+        with pytest.raises(NoAnswerError, match=r"encrypted .*, and the key of 76348799 is not known"):
+            await bus.read("cold")
+        assert bus.traffic("cold") == (1, 1)
+        keys.write_text(f"76348799: {MULTICAL_KEY}\n")
+        keys.chmod(0o600)
+        bus._meters._decoder._keys._looked_s = None  # type: ignore[attr-defined]
+        stick.say(of_hex(MULTICAL))
+        heard = await first
+        assert (heard.device, volumes(heard.measured)) == ("cold", {"water_volume": 6.408})
+        with pytest.raises(ParkedError):
+            await bus.read("cold")
+
+
+@on_a_loop
+async def test_a_pulled_receiver_comes_back(tmp_path: Path) -> None:
+    """It is opened again, and told its mode again."""
+    stick = Stick(tmp_path / "stick")
+    async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: cul", file=tmp_path)) as (bus, first):
+        told = stick.heard
+        stick.unplug()
+        await until(lambda: bool(bus._line_why))
+        stick.plug()
+        await until(lambda: not bus._line_why)
+        stick.say(of_cul(IPERL))
+        assert (await first).device == "water"
+        assert stick.heard in (told * 2, RECEIVERS["cul"].modes["T"] * 2)
+
+
+@settings(max_examples=200, derandomize=True)
+@given(st.sampled_from(list(SPEAKERS)), st.lists(st.binary(max_size=60), max_size=20), st.integers(1, 40))
+def test_no_noise_stops_a_receiver(receiver: Name, noise: list[bytes], cut: int) -> None:
+    """Whatever stands before it and however it is cut: a telegram is found, and what is kept is bounded."""
+    unpacker = RECEIVERS[receiver].unpacker()
+    for piece in noise:
+        unpacker.feed(piece)
+    said = b"\r\n" + SPEAKERS[receiver](IPERL) * (1 if receiver != "im871a" else 8)
+    found = [telegram for at in range(0, len(said), cut) for telegram in unpacker.feed(said[at : at + cut])]
+    assert {len(each) for each in found} & {len(bytes.fromhex(IPERL)), len(with_checksums(IPERL))}
+    for _ in range(50):
+        unpacker.feed(b"x" * 1000)
+    rest = getattr(unpacker, "_rest", None) or unpacker._lines._rest if hasattr(unpacker, "_lines") else b""
+    assert len(rest) <= 2000
+
+
+def message(payload: object, *, is_retained: bool = False) -> Message:
+    """Build a message of the broker."""
+    data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return Message("wmbusmeters/x", data, is_retained, 1000.0, None)
+
+
+@on_a_loop
+async def test_reports_of_wmbusmeters_are_readings(tmp_path: Path) -> None:
+    """Units by the names of the fields, the time by its own; kept by the broker while we are away."""
+    heat = "{id: heat, profile: generic/wmbus-heat, site: town, number: '36363636', interval_s: 60}"
+    plan = planned(
+        "  mqtt: {host: broker}\n  topics: ['wmbusmeters/#']\n  format: wmbusmeters", *METERS, heat, file=tmp_path
+    )
+    assert isinstance(plan, MqttPlan)
+    assert plan.topics == (Topic("wmbusmeters/#", 1),)
+    interpreter = plan.make(plan, None)  # type: ignore[arg-type]
+    report = {
+        "media": "heat",
+        "meter": "kamheat",
+        "name": "Heat",
+        "id": "36363636",
+        "total_energy_consumption_kwh": 165,
+        "total_volume_m3": 5.45,
+        "power_kw": 1.2,
+        "volume_flow_m3h": 0.018,
+        "t1_temperature_c": 53.28,
+        "t2_temperature_c": None,
+        "status": "OK",
+        "timestamp": "2026-11-22T18:07:50Z",
+    }
+    (said,) = await interpreter.understand(message(report)) or ()
+    assert said.measured is not None
+    assert volumes(said.measured) == {
+        "heat_energy": 165,
+        "heat_volume": 5.45,
+        "heat_power": 1200,
+        "flow_rate": 5e-06,
+        "temp_water_flow": 53.28,
+    }
+    assert said.measured.at_ms == 1_795_370_870_000
+    (again,) = await interpreter.understand(message({**report, "timestamp": "2026-11-22T18:08:06Z"})) or ()
+    assert (again.measured, again.garbled) == (None, "")
+    (next_one,) = await interpreter.understand(message({**report, "timestamp": "2026-11-22T18:08:50Z"})) or ()
+    assert next_one.measured is not None
+    (garbled,) = await interpreter.understand(message({"id": "36363636", "meter": "kamheat"})) or ()
+    assert "none of its fields" in garbled.garbled
+    (gj,) = await interpreter.understand(message({"id": "36363636", "total_energy_consumption_gj": 1})) or ()
+    assert gj.measured is not None
+    assert volumes(gj.measured)["heat_energy"] == 277.777777777778
+    for other in ({**report, "id": "1"}, [1], b"\xff", b"{", {"id": 5}):
+        assert list(await interpreter.understand(message(other)) or ()) == []
+    await interpreter.close()
+
+
+@on_a_loop
+async def test_raw_telegrams_on_a_broker_are_readings(tmp_path: Path) -> None:
+    """Bare, or in JSON with a time; what the broker kept without a time may be of any age, and is left."""
+    plan = planned("  mqtt: {host: broker}\n  topics: [rf/raw]\n  format: telegrams", file=tmp_path)
+    assert isinstance(plan, MqttPlan)
+    assert plan.topics == (Topic("rf/raw", 0),)
+    interpreter = plan.make(plan, None)  # type: ignore[arg-type]
+    assert list(await interpreter.understand(message(IPERL.encode(), is_retained=True)) or ()) == []
+    (said,) = await interpreter.understand(message(IPERL.encode())) or ()
+    assert said.measured is not None
+    assert volumes(said.measured)["water_volume"] == 123.529
+    interpreter.follow(plan.devices)
+    (later,) = (
+        await interpreter.understand(
+            message({"raw_hex": IPERL, "rssi_dbm": -65, "timestamp": "2026-11-22T18:07:50+01:00"})
+        )
+        or ()
+    )
+    assert later.measured is not None
+    assert later.measured.at_ms == 1_795_367_270_000
+    for nothing in (b"", b"zz", {"raw_hex": 5}, {"telegram": "zz"}, IPERL[:-2].encode()):
+        assert list(await interpreter.understand(message(nothing)) or ()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings_", "meters", "expected"),
+    [
+        ("  serial: /dev/x", METERS, "'receiver'"),
+        ("  receiver: cul", METERS, "'serial' and 'tcp'"),
+        ("  serial: /dev/x\n  receiver: cul\n  topics: [x]", METERS, "'mqtt' only"),
+        ("  mqtt: {host: b}\n  format: telegrams", METERS, "topic filters"),
+        ("  mqtt: {host: b}\n  topics: [x]", METERS, "'wmbusmeters' and 'telegrams'"),
+        ("  mqtt: {host: b}\n  topics: [x]\n  format: telegrams\n  serial: /dev/x", METERS, "one of them"),
+        ("  serial: /dev/x\n  receiver: cul", (METERS[0], METERS[0].replace("id: water", "id: two")), "its own"),
+        ("  serial: /dev/x\n  receiver: cul", (METERS[0].replace("33225544", "3322"),), "matching"),
+        (
+            "  serial: /dev/x\n  receiver: cul",
+            (METERS[0].replace("generic/wmbus-water", "generic/mbus-water"),),
+            "one of",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_line(
+    tmp_path: Path, settings_: str, meters: tuple[str, ...], expected: str
+) -> None:
+    """A person must edit the file: what was found, and what would be right."""
+    with pytest.raises(ConfigError) as caught:
+        planned(settings_, *meters, file=tmp_path)
+    assert expected in str(caught.value)
+
+
+def test_a_receiver_goes_on_with_other_meters(tmp_path: Path) -> None:
+    """A reload keeps the port, and drops samples of meters that are gone."""
+    setting = f"  serial: {tmp_path}/x\n  receiver: cul"
+    plan, fewer = planned(setting, file=tmp_path), planned(setting, METERS[0], file=tmp_path)
+    assert plan.is_same_line(fewer)
+    assert plan.place == fewer.place
+    assert not plan.is_same_line(planned(f"{setting}\n  mode: C", file=tmp_path))
+    assert (plan.cost_s("water"), plan.faster(0.5), plan.listens) == (0.0, "", True)
