@@ -48,6 +48,8 @@ class Inflictor:
         self._waiting: set[asyncio.Task[None]] = set()
         self.owing: set[str] = set()
         """Agents that have not been asked to send again yet, since the database was restored."""
+        self._refusals: dict[str, str] = {}
+        """What they said to it last."""
         self._actions: dict[str, Callable[[Fault], Awaitable[str]]] = {
             "kill": self._kill,
             "pause": self._pause,
@@ -106,7 +108,8 @@ class Inflictor:
             async with asyncio.timeout(timeout_s):
                 await asyncio.gather(*self._owing)
         except TimeoutError as error:
-            raise DemoError(f"{', '.join(sorted(self.owing))} cannot be asked to send again") from error
+            words = "; ".join(f"{agent} ({self._refusals.get(agent, 'no word')})" for agent in sorted(self.owing))
+            raise DemoError(f"cannot be asked to send again: {words}") from error
 
     async def close(self) -> None:
         """End what still runs."""
@@ -251,7 +254,8 @@ class Inflictor:
             begin, end = span if not self._plant.has_clocks else ("1990-01-01", "2099-12-31")
             try:
                 await run(("gateway", "resend", file, "--from", begin, "--to", end), RESEND_TIMEOUT_S)
-            except DemoError:
+            except DemoError as error:
+                self._refusals[agent] = str(error)
                 await asyncio.sleep(RESEND_PAUSE_S)
                 continue
             self.owing.discard(agent)
