@@ -53,6 +53,11 @@ class HeatModel:
     addresses: Mapping[str, Row] = field(default_factory=lambda: ROWS)
     """Quantity as on the wire -> its record."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Quantities as on the wire."""
+        return tuple(self.addresses)
+
     def exact(self, device: str, quantity: str, at_ms: int, sector: str = "heat") -> float:
         """What is measured at a Unix time in ms, in the quantity's unit, before any digit is dropped."""
         drop_k = 22 + 16 * _seed(device, "drop")

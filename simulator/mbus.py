@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from simulator.devices import BOUNDARY_MS, DOUBTED_POLLS, Journal, Poll, now_ms
 from simulator.faults import Fault, Faults, Wrong
 from simulator.heat import HEAT_METER, HeatModel
+from simulator.servers import AnswersOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,7 +160,7 @@ def framed(data: bytes) -> bytes:
     return bytes((0x68, len(data), len(data), 0x68)) + data + bytes((sum(data) & 0xFF, 0x16))
 
 
-class MbusLine:
+class MbusLine(AnswersOnly):
     """Meters on one line, found under a link that outlives its pseudo-terminals.
 
     `noise`: the share of answers that the line spoils. `baud_rate`: answers take as long as they would; 0 is at once.

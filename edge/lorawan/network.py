@@ -10,6 +10,7 @@ one (RX2) where the first is too near, its band has no airtime left, or the conc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -50,6 +51,14 @@ MOST_AT_ONCE = 64
 """Frames that are answered at the same time."""
 MOST_TRIES = 3
 """Of a confirmed downlink."""
+MOST_REPEATS = 8
+"""Acknowledgements of one frame: as often a device repeats it (1.0.4, 19.2); whoever repeats it more often is none, and
+would use up downlink counters."""
+REFUSALS = frozenset(
+    {"TOO_LATE", "TOO_EARLY", "COLLISION_PACKET", "COLLISION_BEACON", "TX_FREQ", "TX_POWER", "GPS_UNLOCKED"}
+    | {"BAND", "TOO_LONG", "DUTY_CYCLE"}
+)
+"""Why a downlink was not sent: what packet forwarders say, and what we find ourselves."""
 DIPOLE_DBI = 2.15
 GIVEN_ADDRESSES = 1 << 25
 
@@ -82,6 +91,8 @@ class Received(NamedTuple):
     """When it came, on the monotonic clock."""
     before_sealing: Callable[[], None]
     """Commits its counter; on any thread."""
+    taken: asyncio.Event
+    """To be set when it is in the hands of whoever seals it: a confirmed one is acknowledged then."""
 
 
 class _Window(NamedTuple):
@@ -118,6 +129,8 @@ class Network:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = Backoff(f"bus {name}: refused", logger)
         self._faults = Backoff(f"bus {name}: state", logger)
+        self.patience_s = 0.0
+        """How long the acknowledgement of an uplink waits for `Received.taken`."""
         self.uplinks: asyncio.Queue[Received] = asyncio.Queue(MOST_WAITING)
         self.counts: Counter[str] = concentrators.counts
         self.heard: Counter[str] = Counter()
@@ -251,7 +264,8 @@ class Network:
         member = self._members[session.dev_eui]
         if verdict.kind is Kind.DUPLICATE:
             self.counts["duplicates"] += 1
-            if frame.is_confirmed:  # our acknowledgement was lost, and the device asks again
+            session.repeats += 1
+            if frame.is_confirmed and session.repeats <= MOST_REPEATS:  # our acknowledgement was lost
                 await self._answer(session, frame, [], receptions)
             return
         self.counts[verdict.kind.value] += 1
@@ -264,7 +278,11 @@ class Network:
         self._end_former(session)
         answers = self._mac_answers(session, frame, verdict.f_cnt, receptions)
         self._acknowledged(session, frame)
-        self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
+        taken = self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
+        if frame.is_confirmed and self.patience_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience_s):
+                    await taken.wait()
         await self._answer(session, frame, answers, receptions)
 
     def _end_former(self, session: Session) -> None:
@@ -272,8 +290,10 @@ class Network:
         for sessions in self._sessions.values():
             sessions[:] = [each for each in sessions if each.dev_eui != session.dev_eui or each.id >= session.id]
 
-    def _hand_on(self, session: Session, frame: Data, f_cnt: int, lost: int, receptions: Sequence[Reception]) -> None:
-        best = receptions[0]
+    def _hand_on(
+        self, session: Session, frame: Data, f_cnt: int, lost: int, receptions: Sequence[Reception]
+    ) -> asyncio.Event:
+        best, taken = receptions[0], asyncio.Event()
         is_application = bool(frame.f_port)
         uplink = Uplink(
             session.dev_eui,
@@ -299,9 +319,10 @@ class Network:
             state.sealed(session.id, session.dev_eui, run, f_cnt)
 
         try:
-            self.uplinks.put_nowait(Received(uplink, lost, best.at_s, before_sealing))
+            self.uplinks.put_nowait(Received(uplink, lost, best.at_s, before_sealing, taken))
         except asyncio.QueueFull:
             self.counts["dropped"] += 1
+        return taken
 
     def _mac_answers(
         self, session: Session, frame: Data, f_cnt: int, receptions: Sequence[Reception]
@@ -417,7 +438,7 @@ class Network:
                 self.counts["downlinks"] += 1
                 return True
             why = refused
-            self.counts[f"downlinks_{refused.lower()}"] += 1
+            self.counts[f"downlinks_{refused.lower() if refused in REFUSALS else 'refused'}"] += 1
         self._refused.failed(f"a downlink could not be sent: {why}")
         return False
 

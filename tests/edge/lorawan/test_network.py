@@ -11,7 +11,7 @@ from lorawan_site import APP_KEY, FIXED, HOST, JOINER, KEYS, MEMBERS, device_key
 
 from base.errors import PermanentError
 from edge.lorawan import eu868
-from edge.lorawan.network import Member
+from edge.lorawan.network import MOST_REPEATS, Member
 from simulator.concentrator import Air, Concentrator
 
 if TYPE_CHECKING:
@@ -140,6 +140,19 @@ async def test_a_confirmed_uplink_is_acknowledged_in_rx1(tmp_path: Path, packets
         assert (second["ack"], second["mic_ok"], second["f_cnt"]) == (True, True, 1)
         assert (await _uplink(site)).uplink.is_confirmed
         assert (site.network.uplinks.qsize(), site.network.counts["duplicates"]) == (0, 1)
+
+
+@in_loop
+async def test_who_repeats_a_frame_for_ever_is_not_answered_for_ever(tmp_path: Path, packets: LoraPacket) -> None:
+    """A device repeats eight times; each answer uses up a number that cannot be used again."""
+    async with run_site(tmp_path / "state") as site:
+        frame = packets.uplink(KEYS, 4, b"x", confirmed=True)
+        for count in range(MOST_REPEATS + 3):
+            site.concentrator.push(frame)
+            await _until(site, frames=count + 1)
+        await _until(site, duplicates=MOST_REPEATS + 2, downlinks=MOST_REPEATS + 1)
+        await asyncio.sleep(NOTHING)
+        assert site.network.counts["downlinks"] == MOST_REPEATS + 1
 
 
 @in_loop
