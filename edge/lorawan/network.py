@@ -1,7 +1,7 @@
 """A small network server: LoRaWAN 1.0.x, class A, EU868, for the concentrators of one site.
 
-It answers what it must: joins, confirmed uplinks, devices that ask whether anybody hears them (ADRACKReq, LinkCheckReq)
-or what time it is; and sends what waits for a device. It tells no device to change its data rate.
+It answers joins, confirmed uplinks, and devices that ask whether anybody hears them (ADRACKReq, LinkCheckReq) or what
+time it is; tells those that are heard well to send faster; and sends what waits for a device.
 
 A downlink goes out in the first receive window after an uplink (RX1: the same channel and data rate), or in the second
 one (RX2) where the first is too near, its band has no airtime left, or the concentrator refuses.
@@ -276,7 +276,10 @@ class Network:
         lost = session.take(verdict, frame, now_s)
         self._state.taken(session.id, session.run, verdict.f_cnt)
         self._end_former(session)
+        session.adr.heard(max(_snr_db(each) for each in receptions), is_wanted=frame.adr)
         answers = self._mac_answers(session, frame, verdict.f_cnt, receptions)
+        if (request := session.adr.request(receptions[0].rate)) is not None:
+            answers.append(request)
         self._acknowledged(session, frame)
         taken = self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
         if frame.is_confirmed and self.patience_s:
@@ -329,12 +332,15 @@ class Network:
     ) -> list[mac.Command]:
         octets = session.open(frame, f_cnt) if frame.f_port == 0 else frame.f_opts
         commands, _ = mac.parse(octets)
-        best = max(receptions, key=lambda each: -1000.0 if each.snr_db is None else each.snr_db)
+        best = max(receptions, key=_snr_db)
+        for command in commands:
+            if command.cid == mac.LINK_ADR:
+                session.adr.answered(command.body[0])
         answers: list[mac.Command] = []
         for cid in dict.fromkeys(command.cid for command in commands):
             if cid == mac.LINK_CHECK:
                 floor_db = eu868.FLOOR_DB.get(best.rate.spreading_factor or 0, 0.0)
-                answers.append(mac.link_check_answer((best.snr_db or 0.0) - floor_db, len(receptions)))
+                answers.append(mac.link_check_answer(_snr_db(best) - floor_db, len(receptions)))
             elif cid == mac.DEVICE_TIME and (unix_s := self._ended_at(receptions)) is not None:
                 answers.append(mac.device_time_answer(unix_s))
         return answers
@@ -414,6 +420,7 @@ class Network:
             f_port=None if downlink is None else downlink.port,
             payload=b"" if downlink is None else downlink.payload,
             f_opts=f_opts,
+            adr=frame.adr,
             ack=frame.is_confirmed,
             f_pending=len(fitting) > 1,
         )
@@ -468,6 +475,11 @@ class Network:
         if refused is not None:
             duty.take_back(window.frequency_hz, airtime_s, now_s)
         return refused
+
+
+def _snr_db(reception: Reception) -> float:
+    """Return how well a frame was heard; where the concentrator does not say, as badly as can be."""
+    return -100.0 if reception.snr_db is None else reception.snr_db
 
 
 def _why(kind: Kind, f_cnt: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.lorawan import crypto
+from edge.lorawan import crypto, eu868
+from edge.lorawan.adr import Adr
 from edge.lorawan.counter import Counter, Kind
 from edge.lorawan.crypto import SessionKeys
 
@@ -28,6 +29,8 @@ class Session:
         self.run = row.run
         """How often the device was let begin to count anew."""
         self.counter = Counter(row.f_cnt_up, now_s, can_reset=self.is_abp)
+        first, more = len(eu868.JOIN_FREQUENCIES_HZ), len(eu868.MORE_FREQUENCIES_HZ)
+        self.adr = Adr(first if self.is_abp else first + more)
         self.repeats = 0
         """How often the last frame came again."""
         self.reserved = range(0)
