@@ -114,7 +114,7 @@ def describe(kind: Any) -> str:  # noqa: ANN401, PLR0911 - any annotation; one r
         return f"list of {describe(arguments[0])}"
     if origin is dict:
         key, value = arguments
-        return "mapping" if value is object else f"mapping of {describe(key)} to {describe(value)}"
+        return "mapping" if value in (object, Any) else f"mapping of {describe(key)} to {describe(value)}"
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]

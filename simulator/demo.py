@@ -182,9 +182,9 @@ class Demo:
 
     async def _hush(self, meters: Meters) -> None:
         """Let the last words of devices that speak by themselves become samples."""
+        await meters.hush()
         if self.town.speaking_s:
             self.view.say("ending: devices that speak by themselves fall silent")
-            await meters.hush()
             await asyncio.sleep(self.town.speaking_s + 1.0)
 
     async def _finish(

@@ -82,6 +82,12 @@ class _Device:
             return None
         return index
 
+    def nearest(self, time_ms: int) -> list[int]:
+        """Positions of the polls at a time: of one that was asked it lies behind, of one that spoke before it."""
+        after = bisect_left(self.times, time_ms - CLOCK_SLACK_MS)
+        near = [index for index in (after, after - 1) if 0 <= index < len(self.times)]
+        return [index for index in near if abs(self.times[index] - time_ms) <= TIME_SLACK_MS]
+
     def is_due(self, index: int, quantity: int, truth: Truth) -> bool:
         """Whether a poll made a value of a quantity that must arrive."""
         poll = self.polls[index]
@@ -107,15 +113,13 @@ class _Match:
 
     def _fits(self, time_ms: int, values: list[_Value]) -> bool:
         device = self._device
-        index = device.index_of(time_ms, self._interval_ms)
-        if index is None:
-            return False
-        poll = device.polls[index]
-        if any(self._truth(poll, device.quantities[one.quantity]) != one.value for one in values):
-            return False
-        for one in values:
-            self._tick(index, time_ms, one)
-        return True
+        for index in device.nearest(time_ms):
+            poll = device.polls[index]
+            if all(self._truth(poll, device.quantities[one.quantity]) == one.value for one in values):
+                for one in values:
+                    self._tick(index, time_ms, one)
+                return True
+        return False
 
     def _missing(self) -> dict[tuple[int, float], list[int]]:
         """Return quantity and value of every reading that was not seen -> the positions of its polls."""

@@ -82,6 +82,10 @@ class RadarModel:
                 said.append((car.after_s + report * REPORT_S, line))
         return sorted(said)
 
+    def exact(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
+        """As `truth`: what is counted is exact."""
+        return self.truth(device, quantity, at_ms, sector)
+
     def truth(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
         """What was counted in the interval that ends then."""
         del sector
@@ -188,9 +192,9 @@ class RadarLine:
 
 
 class _Radar:
-    """A kind of bus: one radar on a serial port."""
+    """A kind of bus: one radar on a serial port. What it said counts when its interval ends, or not at all."""
 
-    speaks = True
+    speaks = False
 
     def bus(self, name: str, devices: Sequence[Device], rig: Rig) -> Bus:
         """Put the radar on a pseudo-terminal."""

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from simulator import field
 from simulator.heat import HEAT_METER
+from simulator.json_source import CHARGER, HTTP
 from simulator.kinds import BAUD_RATE
 from simulator.meters import Meters
 from simulator.models import B23, SDM630
+from simulator.particulate import PARTICULATE, SDS011
+from simulator.radar import OPS243, RADAR
 from simulator.spec import Device, GatewaySpec, TownSpec
 from simulator.words import ROOM_SENSOR, SML_METER
 
@@ -46,6 +49,18 @@ SITES: Mapping[str, Mapping[str, object]] = {
         "coordinates": {"lat": 51.0655, "lon": 10.6987},
         "address": "Nordring 40",
     },
+    "crossing": {
+        "name": "Kreuzung Nordring",
+        "sector": "traffic",
+        "coordinates": {"lat": 51.0631, "lon": 10.7012},
+        "address": "Nordring / Bahnhofstraße",
+    },
+    "park": {
+        "name": "Stadtpark",
+        "sector": "climate",
+        "coordinates": {"lat": 51.0549, "lon": 10.7121},
+        "address": "Parkstraße 1",
+    },
 }
 
 
@@ -60,13 +75,23 @@ DEVICES = (
     Device("town-hall-feed", SML_METER, "town-hall", "town-hall-meter"),
     Device("plant-heat-east", HEAT_METER, "heating-plant", "plant-heat", 1, interval_s=10),
     Device("plant-heat-west", HEAT_METER, "heating-plant", "plant-heat", 2, interval_s=10),
+    Device("crossing-radar", OPS243, "crossing", "crossing-radar", interval_s=OPS243.interval_s),
+    Device("crossing-charger", CHARGER, "crossing", "crossing-charger"),
+    Device("park-air", SDS011, "park", "park-air"),
     Device("school-room-1", ROOM_SENSOR, "school", "school-roof", 1, interval_s=10),
     Device("school-room-2", ROOM_SENSOR, "school", "school-roof", 2, interval_s=10),
 )
 LINES = frozenset({"school-cellar"})
 """Buses that are serial lines; every other is a Modbus TCP endpoint of its own."""
 GATEWAY = "demo-gw"
-KINDS: Mapping[str, Kind] = {"town-hall-meter": field.SML, "plant-heat": field.MBUS, "school-roof": field.LORAWAN}
+KINDS: Mapping[str, Kind] = {
+    "town-hall-meter": field.SML,
+    "plant-heat": field.MBUS,
+    "crossing-radar": RADAR,
+    "crossing-charger": HTTP,
+    "park-air": PARTICULATE,
+    "school-roof": field.LORAWAN,
+}
 """Buses that are no Modbus."""
 DEMO = TownSpec("Musterstadt", SITES, (GatewaySpec(GATEWAY, "town-hall", DEVICES, LINES, KINDS),), INTERVAL_S)
 MODELS = DEMO.models
