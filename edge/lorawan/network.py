@@ -139,7 +139,9 @@ class Network:
         """DevEUI -> replays, counter resets, used nonces and wrong MICs of joins among them."""
 
     def serve(self, members: Mapping[str, Member]) -> None:
-        """Serve these devices, by DevEUI; sessions of those that are gone, or have another key, are forgotten.
+        """Serve these devices, by DevEUI.
+
+        Sessions of devices that are gone stay on disk, for they may come back; those of another key are forgotten.
 
         Raises: TransientError where the disk does not let it.
         """
@@ -148,7 +150,9 @@ class Network:
         kept: defaultdict[int, list[Session]] = defaultdict(list)
         for row in self._state.sessions():
             member = members.get(row.dev_eui)
-            if member is None or member.key_id != row.key_id:
+            if member is None:
+                continue
+            if member.key_id != row.key_id:
                 self._state.forget(row.id)
                 continue
             kept[row.dev_addr].append(known.get(row.id) or Session(row, now_s))
