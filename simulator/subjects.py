@@ -12,6 +12,9 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from simulator import d0, sml
+from simulator.devices import Journal, Poll
+from simulator.heat import HEAT_METER
+from simulator.mbus import HeatMeter, MbusLine, Plate
 from simulator.ports import Noise, Port
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ DEVICE = "meter"
 INTERVAL_S = 2.0
 TELEGRAM_S = 0.5
 ASKED_S = 4.0
+MBUS_BAUD_RATE = 2400
 KEPT_DIGITS = 1e-9
 
 
@@ -56,10 +60,13 @@ class Spoken:
 class Subject(Protocol):
     """A simulated device on a bus of its own."""
 
-    noise: Noise
     spoken: Spoken
     interval_s: float
     """Between two samples of the agent."""
+
+    @property
+    def spoiled(self) -> int:
+        """How many telegrams the line spoiled."""
 
     def bus(self) -> dict[str, Any]:
         """What the gateway's file says of its bus."""
@@ -92,12 +99,25 @@ class Speaker:
 
     interval_s = INTERVAL_S
 
-    def __init__(self, link: Path, noise: Noise, say: Callable[[Values], bytes], bus: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        link: Path,
+        noise: Noise,
+        say: Callable[[Values], bytes],
+        bus: Mapping[str, Any],
+        measure: Callable[[], Values] | None = None,
+    ) -> None:
         """`say`: the telegram of some values; `bus`: driver, profile and what else the gateway's file says."""
-        self.noise, self.spoken = noise, Spoken()
+        self.spoken = Spoken()
+        self._noise = noise
         self._port = Port(link)
-        self._say = say
+        self._say, self._measure = say, measure or measured
         self._bus = dict(bus)
+
+    @property
+    def spoiled(self) -> int:
+        """How many telegrams the line spoiled."""
+        return self._noise.spoiled
 
     def bus(self) -> dict[str, Any]:
         """Write the section of its bus."""
@@ -114,10 +134,11 @@ class Speaker:
     async def play(self) -> None:
         """Say a telegram every half second."""
         while True:
-            values = measured()
+            values = self._measure()
+            telegram = self._say(values)
             self.spoken.note(values)
-            self._port.send(self.noise.between())
-            self._port.send(self.noise.spoil(self._say(values)))
+            self._port.send(self._noise.between())
+            self._port.send(self._noise.spoil(telegram))
             await asyncio.sleep(TELEGRAM_S)
 
 
@@ -127,8 +148,14 @@ class Asked:
     interval_s = ASKED_S
 
     def __init__(self, link: Path, noise: Noise) -> None:
-        self.noise, self.spoken = noise, Spoken()
+        self.spoken = Spoken()
+        self._noise = noise
         self._line = d0.AskedLine(link, [d0.AskedMeter(self._lines)], noise=noise)
+
+    @property
+    def spoiled(self) -> int:
+        """How many answers the line spoiled."""
+        return self._noise.spoiled
 
     def bus(self) -> dict[str, Any]:
         """Write the section of its bus."""
@@ -161,6 +188,66 @@ class Asked:
                 "2.8.0": (values["active_energy_export"], "kWh", 6, 4),
             }
         )
+
+
+class _Heard(Journal):
+    """Notes what a heat meter says as it says it."""
+
+    def __init__(self, spoken: Spoken) -> None:
+        super().__init__()
+        self._spoken = spoken
+
+    def note(self, poll: Poll, readings: int) -> int:
+        """Note one telegram."""
+        at_ms = poll.polled_at_ms
+        self._spoken.note({name: HEAT_METER.truth(poll.device, name, at_ms) for name in HEAT_METER.names})
+        return super().note(poll, readings)
+
+
+class Mbus:
+    """A heat meter on a wired M-Bus."""
+
+    interval_s = ASKED_S
+
+    def __init__(self, link: Path, noise: Noise) -> None:
+        self.spoken = Spoken()
+        meter = HeatMeter(DEVICE, 1, Plate("66660001"), _Heard(self.spoken))
+        self._line = MbusLine([meter], link, noise=noise.share, baud_rate=MBUS_BAUD_RATE)
+
+    @property
+    def spoiled(self) -> int:
+        """How many answers the line spoiled."""
+        return self._line.spoiled
+
+    def bus(self) -> dict[str, Any]:
+        """Write the section of its bus."""
+        bus = {"driver": "mbus", "profile": HEAT_METER.profile, "baud_rate": MBUS_BAUD_RATE}
+        device = {**_device(bus, self.interval_s), "address": 1}
+        return {**_section(bus, self._line.address), "devices": [device]}
+
+    async def plug(self) -> None:
+        """Put its port in."""
+        await self._line.plug()
+
+    async def unplug(self) -> None:
+        """Pull its port out."""
+        await self._line.unplug()
+
+    async def play(self) -> None:
+        """Nothing: it answers."""
+        await asyncio.Event().wait()
+
+
+def dust() -> Values:
+    """What a particle sensor measures now."""
+    now_s = time.time()
+    return {"pm25": round(12 + 3 * math.sin(now_s / 60), 1), "pm10": round(25 + 5 * math.sin(now_s / 50), 1)}
+
+
+def _sds011(values: Values) -> bytes:
+    numbers = (round(values[name] * 10).to_bytes(2, "little") for name in ("pm25", "pm10"))
+    data = b"".join(numbers) + b"\xa1\x60"
+    return b"\xaa\xc0" + data + bytes([sum(data) & 0xFF]) + b"\xab"
 
 
 def _sml(values: Values) -> bytes:
@@ -218,6 +305,8 @@ SUBJECTS: dict[str, Callable[[Path, Noise], Subject]] = {
     "sml": lambda link, noise: Speaker(link, noise, _sml, {"driver": "sml", "profile": "sml/meter"}),
     "d0": lambda link, noise: Speaker(link, noise, _pushed, {"driver": "d0", "profile": "d0/push"}),
     "d0-read": Asked,
+    "mbus": Mbus,
+    "pms": lambda link, noise: Speaker(link, noise, _sds011, {"driver": "pms", "profile": "nova-fitness/sds011"}, dust),
     "p1": lambda link, noise: Speaker(link, noise, _p1, {"driver": "p1", "profile": "dsmr/p1"}),
 }
 """Protocol -> a meter that speaks it, on a port under that link, with that noise."""
