@@ -2,9 +2,6 @@
 
 It answers joins, confirmed uplinks, and devices that ask whether anybody hears them (ADRACKReq, LinkCheckReq) or what
 time it is; tells those that are heard well to send faster; and sends what waits for a device.
-
-A downlink goes out in the first receive window after an uplink (RX1: the same channel and data rate), or in the second
-one (RX2) where the first is too near, its band has no airtime left, or the concentrator refuses.
 """
 
 from __future__ import annotations
@@ -18,15 +15,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from base.build_date import BUILT_AT_MS
 from base.errors import MessnetzError, PermanentError
 from base.retry import Backoff
-from edge.lorawan import crypto, eu868, mac, phy
+from edge.lorawan import answers, crypto, eu868, mac, phy
 from edge.lorawan.counter import Kind
-from edge.lorawan.gwmp import Transmission
 from edge.lorawan.phy import Accept, Data, FrameError, JoinRequest, MType
 from edge.lorawan.session import Session
 from edge.lorawan.state import NewSession, key_id
+from edge.lorawan.transmitter import DIPOLE_DBI, JOIN_RX1_S, RX1_S, Transmitter
 from edge.lorawan.uplink import Radio, Uplink
 
 if TYPE_CHECKING:
@@ -40,11 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RX1_S, JOIN_RX1_S = 1.0, 5.0
-"""From the end of an uplink to the first receive window; the second one opens 1 s later."""
-RX2_AFTER_S = 1.0
-LEAD_S = 0.1
-"""What a packet forwarder needs before the moment of sending."""
 MOST_WAITING = 1000
 """Uplinks that nobody has taken yet."""
 MOST_AT_ONCE = 64
@@ -54,12 +45,6 @@ MOST_TRIES = 3
 MOST_REPEATS = 8
 """Acknowledgements of one frame: as often a device repeats it (1.0.4, 19.2); whoever repeats it more often is none, and
 would use up downlink counters."""
-REFUSALS = frozenset(
-    {"TOO_LATE", "TOO_EARLY", "COLLISION_PACKET", "COLLISION_BEACON", "TX_FREQ", "TX_POWER", "GPS_UNLOCKED"}
-    | {"BAND", "TOO_LONG", "DUTY_CYCLE"}
-)
-"""Why a downlink was not sent: what packet forwarders say, and what we find ourselves."""
-DIPOLE_DBI = 2.15
 GIVEN_ADDRESSES = 1 << 25
 
 
@@ -95,14 +80,6 @@ class Received(NamedTuple):
     """To be set when it is in the hands of whoever seals it: a confirmed one is acknowledged then."""
 
 
-class _Window(NamedTuple):
-    """A chance to send."""
-
-    delay_s: float
-    frequency_hz: int
-    rate: eu868.DataRate
-
-
 class Network:
     """The server. Everything but `State` runs on the event loop."""
 
@@ -117,9 +94,9 @@ class Network:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._name, self._state, self._concentrators = name, state, concentrators
+        self._name, self._state = name, state
         self._net_id = net_id
-        self._gain_db = antenna_gain_dbi - DIPOLE_DBI
+        self._transmitter = Transmitter(name, concentrators, antenna_gain_dbi, clock)
         self._clock, self._wall = clock, wall
         self._members: dict[str, Member] = {}
         self._sessions: defaultdict[int, list[Session]] = defaultdict(list)
@@ -139,7 +116,9 @@ class Network:
         """DevEUI -> replays, counter resets, used nonces and wrong MICs of joins among them."""
 
     def serve(self, members: Mapping[str, Member]) -> None:
-        """Serve these devices, by DevEUI; sessions of those that are gone, or have another key, are forgotten.
+        """Serve these devices, by DevEUI.
+
+        Sessions of devices that are gone stay on disk, for they may come back; those of another key are forgotten.
 
         Raises: TransientError where the disk does not let it.
         """
@@ -148,7 +127,9 @@ class Network:
         kept: defaultdict[int, list[Session]] = defaultdict(list)
         for row in self._state.sessions():
             member = members.get(row.dev_eui)
-            if member is None or member.key_id != row.key_id:
+            if member is None:
+                continue
+            if member.key_id != row.key_id:
                 self._state.forget(row.id)
                 continue
             kept[row.dev_addr].append(known.get(row.id) or Session(row, now_s))
@@ -233,7 +214,7 @@ class Network:
         self.counts["joins"] += 1
         logger.info("bus %s: device %s joins as %08x", self._name, row.dev_eui, row.dev_addr)
         accept = Accept(join_nonce, self._net_id, row.dev_addr, rx_delay_s=round(RX1_S), cf_list=eu868.cf_list())
-        await self._send(crypto.seal_accept(app_key, accept), receptions, JOIN_RX1_S)
+        await self._transmitter.send(crypto.seal_accept(app_key, accept), receptions, JOIN_RX1_S)
 
     def _new_session(self, app_key: bytes, join_nonce: int, dev_nonce: int) -> NewSession:
         keys = crypto.session_keys(app_key, join_nonce, self._net_id, dev_nonce)
@@ -276,17 +257,14 @@ class Network:
         lost = session.take(verdict, frame, now_s)
         self._state.taken(session.id, session.run, verdict.f_cnt)
         self._end_former(session)
-        session.adr.heard(max(_snr_db(each) for each in receptions), is_wanted=frame.adr)
-        answers = self._mac_answers(session, frame, verdict.f_cnt, receptions)
-        if (request := session.adr.request(receptions[0].rate)) is not None:
-            answers.append(request)
+        said = self._mac_answers(session, frame, verdict.f_cnt, receptions)
         self._acknowledged(session, frame)
         taken = self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
         if frame.is_confirmed and self.patience_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience_s):
                     await taken.wait()
-        await self._answer(session, frame, answers, receptions)
+        await self._answer(session, frame, said, receptions)
 
     def _end_former(self, session: Session) -> None:
         """End the sessions of a device before the one in which it speaks now."""
@@ -330,28 +308,15 @@ class Network:
     def _mac_answers(
         self, session: Session, frame: Data, f_cnt: int, receptions: Sequence[Reception]
     ) -> list[mac.Command]:
-        octets = session.open(frame, f_cnt) if frame.f_port == 0 else frame.f_opts
-        commands, _ = mac.parse(octets)
-        best = max(receptions, key=_snr_db)
+        commands, _ = mac.parse(session.open(frame, f_cnt) if frame.f_port == 0 else frame.f_opts)
         for command in commands:
             if command.cid == mac.LINK_ADR:
                 session.adr.answered(command.body[0])
-        answers: list[mac.Command] = []
-        for cid in dict.fromkeys(command.cid for command in commands):
-            if cid == mac.LINK_CHECK:
-                floor_db = eu868.FLOOR_DB.get(best.rate.spreading_factor or 0, 0.0)
-                answers.append(mac.link_check_answer(_snr_db(best) - floor_db, len(receptions)))
-            elif cid == mac.DEVICE_TIME and (unix_s := self._ended_at(receptions)) is not None:
-                answers.append(mac.device_time_answer(unix_s))
-        return answers
-
-    def _ended_at(self, receptions: Sequence[Reception]) -> float | None:
-        """Return when an uplink ended (Unix, seconds); None where no clock at hand can be right."""
-        for reception in receptions:
-            if reception.gps_s is not None:
-                return reception.gps_s + mac.GPS_EPOCH_S - mac.LEAP_SECONDS
-        unix_s = self._wall() - (self._clock() - receptions[0].at_s)
-        return unix_s if unix_s * 1000 >= BUILT_AT_MS else None
+        session.adr.heard(max(answers.snr_db(each) for each in receptions), is_wanted=frame.adr)
+        asked = list(dict.fromkeys(command.cid for command in commands))
+        said = answers.to(asked, receptions, self._wall() - (self._clock() - receptions[0].at_s))
+        request = session.adr.request(receptions[0].rate)
+        return said if request is None else [*said, request]
 
     # Downlinks
 
@@ -397,11 +362,11 @@ class Network:
         return [each for each in self._downlinks.values() if each.dev_eui == dev_eui]
 
     async def _answer(
-        self, session: Session, frame: Data, answers: Sequence[mac.Command], receptions: Sequence[Reception]
+        self, session: Session, frame: Data, commands: Sequence[mac.Command], receptions: Sequence[Reception]
     ) -> None:
         """Send what an uplink asks for, and what waits for its device; nothing where that is nothing."""
         rate = receptions[0].rate
-        f_opts = b"".join(command.octets() for command in answers)
+        f_opts = b"".join(command.octets() for command in commands)
         room = rate.max_payload_bytes - len(f_opts)
         queued = [each for each in self.downlinks(session.dev_eui) if each.state == "queued"]
         fitting = [each for each in queued if len(each.payload) <= room]
@@ -424,62 +389,11 @@ class Network:
             ack=frame.is_confirmed,
             f_pending=len(fitting) > 1,
         )
-        is_sent = await self._send(crypto.seal(session.keys, down, f_cnt), receptions, RX1_S)
+        is_sent = await self._transmitter.send(crypto.seal(session.keys, down, f_cnt), receptions, RX1_S)
         if downlink is not None and is_sent:
             if downlink.is_confirmed:
                 self._awaits_ack[session.dev_eui] = downlink.id
             self._note(downlink._replace(state="sent", tries=downlink.tries + 1))
-
-    async def _send(self, frame: bytes, receptions: Sequence[Reception], rx1_s: float) -> bool:
-        """Have the concentrator that heard the device best send, in the first window that can be met."""
-        best = next((each for each in receptions if self._concentrators.can_send(each.gateway)), None)
-        if best is None:
-            self.counts["downlinks_no_concentrator"] += 1
-            return False
-        first = _Window(rx1_s, best.frequency_hz, best.rate)
-        second = _Window(rx1_s + RX2_AFTER_S, eu868.RX2_FREQUENCY_HZ, eu868.RX2_DATA_RATE)
-        why = "no window"
-        for window in (first, second):
-            refused = await self._send_in(window, frame, best)
-            if refused is None:
-                self.counts["downlinks"] += 1
-                return True
-            why = refused
-            self.counts[f"downlinks_{refused.lower() if refused in REFUSALS else 'refused'}"] += 1
-        self._refused.failed(f"a downlink could not be sent: {why}")
-        return False
-
-    async def _send_in(self, window: _Window, frame: bytes, best: Reception) -> str | None:
-        """Send in a window; returns why not, or None."""
-        now_s = self._clock()
-        band = eu868.band(window.frequency_hz)
-        if band is None:
-            return "BAND"
-        if now_s > best.at_s + window.delay_s - LEAD_S:
-            return "TOO_LATE"
-        if len(frame) > window.rate.max_payload_bytes + phy.LEAST_DATA_BYTES + 1:
-            return "TOO_LONG"
-        airtime_s = eu868.airtime_s(window.rate, len(frame))
-        duty = self._concentrators.duty(best.gateway)
-        if not duty.allows(window.frequency_hz, airtime_s, now_s):
-            return "DUTY_CYCLE"
-        transmission = Transmission(
-            frame,
-            best.tmst + round(window.delay_s * 1_000_000),
-            window.frequency_hz,
-            window.rate,
-            power_dbm=int(band.erp_dbm - self._gain_db),
-        )
-        duty.book(window.frequency_hz, airtime_s, now_s)
-        refused = await self._concentrators.send(best.gateway, transmission)
-        if refused is not None:
-            duty.take_back(window.frequency_hz, airtime_s, now_s)
-        return refused
-
-
-def _snr_db(reception: Reception) -> float:
-    """Return how well a frame was heard; where the concentrator does not say, as badly as can be."""
-    return -100.0 if reception.snr_db is None else reception.snr_db
 
 
 def _why(kind: Kind, f_cnt: int) -> str:

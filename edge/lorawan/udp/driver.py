@@ -134,6 +134,7 @@ class LorawanUdpDriver:
         config = document.convert(LorawanUdpBusConfig, path)
         host, port = _listen(document, path, config)
         keys_file = document.file.parent / config.keys
+        _check_state(document, path, config)
         targets = tuple(_targets(document, path, config, keys_file))
         state = Path(config.state or f"{STATE_DIRECTORY}/lorawan-{config.id}.sqlite")
         return LorawanUdpPlan(
@@ -157,6 +158,14 @@ def _listen(document: Document, path: Path_, config: LorawanUdpBusConfig) -> tup
         found = f"{config.listen!r}, which others reach, without a list of concentrators"
         raise document.error((*path, "listen"), found, "127.0.0.1:1700, or 'concentrators' with their EUIs")
     return endpoint.host, endpoint.port
+
+
+def _check_state(document: Document, path: Path_, config: LorawanUdpBusConfig) -> None:
+    """Refuse a state that another bus of the file has: each would use up the other's counters."""
+    others = document.lookup(path[:-1]) if config.state is not None else None
+    for index, other in enumerate(others) if isinstance(others, list) else ():
+        if index != path[-1] and isinstance(other, dict) and other.get("state") == config.state:
+            raise document.error((*path, "state"), f"{config.state!r}, which bus {index + 1} has", "a file of its own")
 
 
 def _is_loopback(host: str) -> bool:

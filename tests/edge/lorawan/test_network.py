@@ -453,6 +453,23 @@ async def test_a_device_with_another_key_is_another_device(tmp_path: Path, packe
 
 
 @in_loop
+async def test_a_device_that_comes_back_goes_on(tmp_path: Path, packets: LoraPacket) -> None:
+    """Taken out of the configuration it is not heard; put back, its session holds, and its counters too."""
+    async with run_site(tmp_path / "state") as site:
+        keys = _keys((await _join(site, packets, 7))[0])
+        site.concentrator.push(packets.uplink(keys, 0, b"a"))
+        (await _uplink(site)).before_sealing()
+        site.network.serve({FIXED: MEMBERS[FIXED]})
+        site.concentrator.push(packets.uplink(keys, 1, b"b"))
+        await _until(site, foreign=1)
+        site.network.serve(MEMBERS)
+        site.concentrator.push(packets.uplink(keys, 0, b"a"))
+        await _until(site, duplicates=1)
+        site.concentrator.push(packets.uplink(keys, 2, b"c"))
+        assert (await _uplink(site)).uplink.payload == b"c"
+
+
+@in_loop
 async def test_a_damaged_state_is_moved_aside(tmp_path: Path, packets: LoraPacket) -> None:
     """The site goes on: devices join anew."""
     file = tmp_path / "state"

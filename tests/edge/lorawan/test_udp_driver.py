@@ -132,3 +132,12 @@ def test_too_many_devices_for_the_air_are_an_error_with_a_remedy(tmp_path: Path)
     assert plan.faster(1.0) == "`data_rate: SF12`, where the devices are near enough and are set to it"
     assert "SF9" in plan.faster(0.2)
     assert plan.faster(0.001) == ""
+
+
+def test_two_networks_have_two_states(tmp_path: Path) -> None:
+    """Each would use up the other's counters."""
+    first = GOOD.replace("  keys:", "  state: state.sqlite\n  keys:")
+    second = first.replace("id: roof", "id: tower").replace("  keys:", "  listen: 127.0.0.1:1701\n  keys:")
+    with pytest.raises(ConfigError, match=r"'state.sqlite', which bus 1 has"):
+        _plan(tmp_path, first + second, at=1)
+    assert _plan(tmp_path, first + second.replace("state.sqlite", "other.sqlite"), at=1).id == "tower"
