@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 CLOCK_SLACK_MS = 2
 """The agent takes the time of a sample just before its request, by the same clock; both round to 1 ms."""
-OF_DEVICES = frozenset({"reachable", "bus_requests", "bus_errors", "bus_error_rate"})
-"""What the gateway says of a device that it reads."""
+OF_DEVICES = frozenset(
+    {
+        *("reachable", "bus_requests", "bus_errors", "bus_error_rate"),
+        *("rssi", "snr", "spreading_factor", "frames_lost", "airtime"),
+    }
+)
+"""What the gateway says of a device that it reads, or hears by radio."""
 TIME_SLACK_MS = 1_000
 """How far a stored time may be off its poll: a bus may be busy for a moment."""
 STALLED_SLACK_MS = 3_000

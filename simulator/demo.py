@@ -95,7 +95,7 @@ class Demo:
         since_ms = now_ms()
         files = TownFiles(self.directory, self.town)
         async with AsyncExitStack() as stack:
-            meters = await stack.enter_async_context(Meters(self.town, journal, lines=self.directory / "lines"))
+            meters = await stack.enter_async_context(Meters(self.town, journal, lines=files.lines))
             await stack.enter_async_context(control.serve(files.control, meters))
             relay, port = await stack.enter_async_context(broker.serve(self.broker, self.directory))
             self.view.say(f"broker: {self.broker}, 127.0.0.1:{port}")

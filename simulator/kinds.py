@@ -28,7 +28,7 @@ class Rig(NamedTuple):
     sectors: Mapping[str, str]
     """Device -> the sector of its site."""
     lines: Path
-    """The directory for the links to serial ports."""
+    """The directory for the links to serial ports, and for what else a bus keeps."""
     interval_s: float
     """Between two samples of a device that speaks by itself and has no interval of its own."""
 
@@ -42,8 +42,11 @@ class Kind(Protocol):
     def bus(self, name: str, devices: Sequence[Device], rig: Rig) -> Bus:
         """Put devices on a bus; it works from `Bus.plug` on."""
 
-    def section(self, name: str, address: str | None) -> dict[str, Any]:
-        """Write what a gateway's file says of the bus, without id and devices; `address` is None where none works."""
+    def section(self, name: str, address: str | None, lines: Path) -> dict[str, Any]:
+        """Write what a gateway's file says of the bus, without id and devices.
+
+        `address` is None where none works; `lines` as in `Rig`.
+        """
 
     def entry(self, device: Device) -> dict[str, Any]:
         """Write what it says of a device, beside id, profile, site and interval."""
@@ -74,8 +77,9 @@ class _ModbusTcp(_Modbus):
         """Put meters behind a free port."""
         return TcpBus(self.meters(devices, rig), free_port())
 
-    def section(self, name: str, address: str | None) -> dict[str, Any]:
+    def section(self, name: str, address: str | None, lines: Path) -> dict[str, Any]:
         """Name the endpoint."""
+        del lines
         return {"driver": "modbus", "tcp": address or f"{name}.invalid"}
 
 
@@ -86,8 +90,9 @@ class _ModbusRtu(_Modbus):
         """Put meters on a pseudo-terminal."""
         return RtuBus(self.meters(devices, rig), BAUD_RATE, rig.lines / name)
 
-    def section(self, name: str, address: str | None) -> dict[str, Any]:
+    def section(self, name: str, address: str | None, lines: Path) -> dict[str, Any]:
         """Name the port and how it is set."""
+        del lines
         port = address or f"/dev/null/{name}"
         return {"driver": "modbus", "serial": port, "baud_rate": BAUD_RATE, "parity": "N", "stop_bits": 1}
 

@@ -42,6 +42,7 @@ class EndDevice:
     def __init__(self, dev_eui: str, app_key: str, *, join_eui: str = "0000000000000000", dev_nonce: int = 0) -> None:
         """`dev_nonce`: of its next join; counted up from there."""
         self.dev_eui = dev_eui
+        self.app_key = app_key
         self._app_key = bytes.fromhex(app_key)
         self._euis = bytes.fromhex(join_eui)[::-1] + bytes.fromhex(dev_eui)[::-1]
         self._nonce = dev_nonce or secrets.randbelow(0xFFF0)

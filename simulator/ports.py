@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import select
 import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -89,6 +90,18 @@ class Port:
             asyncio.get_running_loop().add_reader(self._master, self._take)
         self._link.unlink(missing_ok=True)
         self._link.symlink_to(os.ttyname(self._slave))
+        if self._hear is None:  # so that the master tells whether somebody has it open; a reader would never rest
+            os.close(self._slave)
+            self._slave = -1
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody has the port open; of one that hears, whether it is plugged."""
+        if self._hear is not None or not self.is_plugged:
+            return self.is_plugged
+        poll = select.poll()
+        poll.register(self._master, select.POLLHUP)
+        return not poll.poll(0)
 
     def unplug(self) -> None:
         """Pull it out: who has it open reads an end, and who opens it finds none. Harmless where it is out."""
@@ -99,7 +112,8 @@ class Port:
         master, slave, self._master, self._slave = self._master, self._slave, -1, -1
         self._link.unlink(missing_ok=True)
         os.close(master)
-        os.close(slave)
+        if slave >= 0:
+            os.close(slave)
 
     def send(self, data: bytes) -> None:
         """Put bytes on the line; what nobody reads is lost, as on a wire."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from simulator import field
+from simulator.heat import HEAT_METER
 from simulator.kinds import BAUD_RATE
 from simulator.meters import Meters
 from simulator.models import B23, SDM630
 from simulator.spec import Device, GatewaySpec, TownSpec
+from simulator.words import ROOM_SENSOR, SML_METER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from simulator.devices import Journal
+    from simulator.kinds import Kind
 
 INTERVAL_S = 2
 
@@ -53,11 +57,18 @@ DEVICES = (
     Device("school-kitchen", SDM630, "school", "school-cellar", 2),
     Device("school-gym", SDM630, "school", "school-cellar", 3),
     Device("school-ventilation", B23, "school", "school-cellar", 4),
+    Device("town-hall-feed", SML_METER, "town-hall", "town-hall-meter"),
+    Device("plant-heat-east", HEAT_METER, "heating-plant", "plant-heat", 1, interval_s=10),
+    Device("plant-heat-west", HEAT_METER, "heating-plant", "plant-heat", 2, interval_s=10),
+    Device("school-room-1", ROOM_SENSOR, "school", "school-roof", 1, interval_s=10),
+    Device("school-room-2", ROOM_SENSOR, "school", "school-roof", 2, interval_s=10),
 )
 LINES = frozenset({"school-cellar"})
 """Buses that are serial lines; every other is a Modbus TCP endpoint of its own."""
 GATEWAY = "demo-gw"
-DEMO = TownSpec("Musterstadt", SITES, (GatewaySpec(GATEWAY, "town-hall", DEVICES, LINES),), INTERVAL_S)
+KINDS: Mapping[str, Kind] = {"town-hall-meter": field.SML, "plant-heat": field.MBUS, "school-roof": field.LORAWAN}
+"""Buses that are no Modbus."""
+DEMO = TownSpec("Musterstadt", SITES, (GatewaySpec(GATEWAY, "town-hall", DEVICES, LINES, KINDS),), INTERVAL_S)
 MODELS = DEMO.models
 BUSES = DEMO.gateways[0].buses
 truth = DEMO.truth

@@ -54,6 +54,11 @@ class TownFiles:
         """The socket by which the running town is told of faults."""
         return self.directory / SOCKET
 
+    @property
+    def lines(self) -> Path:
+        """Where the links to serial ports are."""
+        return self.directory / "lines"
+
     def gateway_file(self, gateway: str) -> Path:
         """An agent's configuration."""
         return self.directory / "gateways" / f"{gateway}.yaml"
@@ -106,7 +111,7 @@ class TownFiles:
     def _bus(self, gateway: GatewaySpec, bus: str, address: str | None) -> dict[str, Any]:
         kind = gateway.kind(bus)
         devices = [self._device(kind, device) for device in gateway.buses[bus]]
-        return {"id": bus, **kind.section(bus, address), "devices": devices}
+        return {"id": bus, **kind.section(bus, address, self.lines), "devices": devices}
 
     def _device(self, kind: Kind, device: Device) -> dict[str, Any]:
         return {

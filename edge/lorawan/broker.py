@@ -211,11 +211,6 @@ class NetworkInterpreter:
         """Return what is known of a device."""
         return self._states[device]
 
-    def take(self, device: str) -> Measured | None:
-        """None: each message is a sample."""
-        del device
-        return None
-
     def follow(self, devices: Sequence[MqttTarget]) -> None:
         """Go on with other devices; the frame counters of those that did not change stay."""
         before, self._states = self._states, {}
