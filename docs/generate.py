@@ -47,9 +47,14 @@ UNITS = {
 NOTE = "<!-- Made by docs/generate.py; change the code and run `make docs`. -->\n"
 
 
+def _is_of_profile(kind: object) -> bool:
+    """Whether a struct is explained by the profiles, and not here."""
+    return getattr(kind, "__module__", "") in ("wire.profile", "base.messages")
+
+
 def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:  # noqa: ANN401 - any annotation
     """Find the structs in a type, each before those that it holds."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not _is_of_profile(kind):
         yield kind
         for held in get_type_hints(kind).values():
             yield from _structs(held)
@@ -115,6 +120,11 @@ def describe(kind: Any) -> str:  # noqa: ANN401, PLR0911 - any annotation; one r
     if origin is dict:
         key, value = arguments
         return "mapping" if value in (object, Any) else f"mapping of {describe(key)} to {describe(value)}"
+<<<<<<< HEAD
+=======
+    if _is_of_profile(kind):
+        return "as in a profile"
+>>>>>>> 016afcde470afd828a232587eae2e76c25702a62
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]

@@ -41,11 +41,11 @@ class CodecMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     measurement: str
     """Where the readings go: a row of measurements.yaml."""
     channels: dict[ChannelName, Channel] = {}
-    """Parts of the device, by their names: each reading may belong to one."""
+    """Parts of the device, by their names: `{30cm: {depth: 30cm}}`."""
     limits: dict[str, Limits] = {}
-    """By the name of the reading: what is plausible with this model."""
+    """By the name of the reading: what is plausible, where that is less than the quantity allows."""
     parameters: dict[str, Parameter] = {}
-    """What the mapping leaves to the place."""
+    """What each device's own `parameters` say."""
     f_ports: list[_Port] = []
     """The ports that carry measurements; all do unless set."""
     payload_bytes: Annotated[int, msgspec.Meta(ge=1, le=242)] = 51

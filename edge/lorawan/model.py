@@ -60,6 +60,8 @@ class Said(NamedTuple):
     fault: str | None = None
     """Why there is less in it than there should be, in a sentence: the codec failed, or gave what its profile does not
     know. Once for each message; count it."""
+    warnings: tuple[str, ...] = ()
+    """What the codec remarks, such as a kind of value that it does not know: for who looks at the device."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Model:
             )
         except CodecError as error:
             return Said(Taken(None, radio), fault=f"the codec {error}")
-        return self.read(decoded.data, received_ms, radio)
+        return self.read(decoded.data, received_ms, radio)._replace(warnings=decoded.warnings)
 
     def read(self, data: Mapping[str, Any], received_ms: int, radio: tuple[Reading, ...] = ()) -> Said:
         """Turn what a codec gave into readings."""

@@ -30,7 +30,9 @@ _directory = click.argument("directory", metavar="DIR", type=click.Path(path_typ
 
 @click.group()
 def codecs() -> None:
-    """Use your own copy of a codec repository, such as TheThingsNetwork/lorawan-devices.
+    """Use your own copy of a codec repository.
+
+    One in the layout of TheThingsNetwork/lorawan-devices.
 
     Example: messnetz device codecs list lorawan-devices dragino
     """
@@ -41,9 +43,9 @@ def codecs() -> None:
 @click.argument("query", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects.")
 def list_devices(*, directory: Path, query: tuple[str, ...], as_json: bool) -> None:
-    """List the devices of a repository whose vendor, model or name has all words of QUERY.
+    """List the devices of a codec repository.
 
-    What stands first is what `codec:` names in a gateway's file.
+    Those whose vendor, model or name has all words of QUERY. What stands first is what `codec:` names in a gateway's file.
 
     Example: messnetz device codecs list lorawan-devices soil moisture
     """
@@ -61,7 +63,9 @@ def list_devices(*, directory: Path, query: tuple[str, ...], as_json: bool) -> N
 @_directory
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def test_examples(*, directory: Path, as_json: bool) -> None:
-    """Run all examples of a repository, limited as on the gateway. Leaves with 1 where one is not right.
+    """Run all examples of a codec repository.
+
+    Limited as on the gateway. Leaves with 1 where one is not right.
 
     Example: messnetz device codecs test lorawan-devices
     """

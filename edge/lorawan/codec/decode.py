@@ -33,7 +33,9 @@ MAX_CODEC_BYTES = 1 << 20
 @click.option("--downlink", is_flag=True, help="The message goes to the device: decodeDownlink.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def decode(*, file: Path, hexadecimal: str, f_port: int, downlink: bool, as_json: bool) -> None:
-    """Run a JavaScript codec (decodeUplink, Decode or Decoder) on a payload, limited as on the gateway.
+    """Run a LoRaWAN codec on one message.
+
+    The codec is JavaScript (decodeUplink, Decode or Decoder), limited as on the gateway.
 
     Example: messnetz device decode lorawan-codec decoder.js 0100e20229 --fport 5 --json
     """

@@ -234,6 +234,13 @@ def test_the_radio_is_measured_with_every_uplink() -> None:
     assert all(reading.unit == quantities()[reading.quantity].unit for reading in said.now.readings)
 
 
+def test_what_a_codec_remarks_is_passed_on() -> None:
+    """It is no fault."""
+    codecs = _Scripted(Decoded({"t": 20}, ("the battery is low",)))
+    said = asyncio.run(_model({"temp_air": {"path": "t"}}).readings(UPLINK, codecs=codecs))
+    assert (said.fault, said.warnings) == (None, ("the battery is low",))
+
+
 def test_a_codec_that_fails_leaves_the_radio() -> None:
     """The device was heard, whatever its codec says; the fault is told."""
     codecs = _Scripted(CodecError("took too much processor time"))
