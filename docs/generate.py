@@ -120,11 +120,8 @@ def describe(kind: Any) -> str:  # noqa: ANN401, PLR0911 - any annotation; one r
     if origin is dict:
         key, value = arguments
         return "mapping" if value in (object, Any) else f"mapping of {describe(key)} to {describe(value)}"
-<<<<<<< HEAD
-=======
     if _is_of_profile(kind):
         return "as in a profile"
->>>>>>> 016afcde470afd828a232587eae2e76c25702a62
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]
