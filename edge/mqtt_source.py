@@ -109,6 +109,8 @@ class MqttSource:
         """Not acknowledged, on the connection that stands."""
         self._orphans: OrderedDict[bytes, Message] = OrderedDict()
         """Not acknowledged on connections that are gone: the broker will send them again."""
+        self._settled: OrderedDict[bytes, None] = OrderedDict()
+        """The last messages that were acknowledged: the broker may not have heard it."""
         self._room = session.max_inflight
         self._left_to_the_broker = 0
         self._connection: _Connection | None = None
@@ -152,6 +154,9 @@ class MqttSource:
         message.is_done = True
         self._bytes -= len(message.payload)
         if message.token is not None and self._held.pop(message.token, None) is not None:
+            self._settled[message.key] = None
+            while len(self._settled) > MOST_HELD:
+                self._settled.popitem(last=False)
             self._acknowledge(message.token)
         self._fetch_what_was_left()
 
@@ -249,10 +254,11 @@ class MqttSource:
 
     def _is_known(self, again: Message, token: Token) -> bool:
         """Whether a message came before, on a connection that is gone: it only wants an acknowledgement on this one."""
-        first = self._orphans.pop(again.key, None) if self._orphans else None
-        if first is None:
+        key = again.key
+        first = self._orphans.pop(key, None)
+        if first is None and key not in self._settled:
             return False
-        if first.is_done:
+        if first is None or first.is_done:
             self._acknowledge(token)
         else:
             first.token = token

@@ -117,6 +117,13 @@ class Agent(Messnetz):
                         yield Point(sample.device, reading.name, sample.measured_at_ms), reading.value
 
 
+def _until(condition: Callable[[], bool], agent: Agent) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{agent.status()}\n{agent.log()}"
+        time.sleep(0.1)
+
+
 def _requests(agent: Agent) -> int:
     """How many messages the agent took."""
     requests: int = agent.status()["buses"][0]["devices"][0]["requests"]  # type: ignore[index]
@@ -140,19 +147,15 @@ def test_every_message_survives_the_death_of_the_agent_before_the_seal(
     agent = Agent(tmp_path / "agent", broker.port, protocol, seal_interval_s=3600.0)
     with agent:
         time.sleep(1.0)  # until it is subscribed: before its first time nothing waits for it
+        counter.publish(1)
+        _until(lambda: agent.status()["sealed_batches"] == 1, agent)  # the first seal comes soon, the next in an hour
         counter.publish(7)  # fewer than what makes a seal urgent
-        deadline_s = time.monotonic() + WAIT_S
-        while _requests(agent) < 7:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.1)
+        _until(lambda: _requests(agent) == 8, agent)
         agent.kill()
-        assert not list(agent.sealed()), "a test that kills too late shows nothing"
+        assert len({point.time_ms for point, _ in agent.sealed()}) == 1, "a test that kills too late shows nothing"
         counter.publish(4)
         agent.start()
-        deadline_s = time.monotonic() + WAIT_S
-        while _requests(agent) < 11:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.1)
+        _until(lambda: _requests(agent) == 11, agent)
         agent.stop()  # seals what it holds
     _count(agent, counter.truth)
 
