@@ -38,6 +38,9 @@ class PmsBusConfig(LineConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     can."""
     sleeps: bool = False
     """Switch its laser and fan off between samples: lasers last 8,000 to 10,000 hours, a year of days and nights."""
+    warm_up_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
+    """So long after its line was opened a sensor is not believed; as long as its profile says, unless set. 0 where it
+    has a supply of its own: then it is warm when the agent starts."""
     measure_s: Annotated[float, msgspec.Meta(ge=5, le=600)] = 15.0
     """How long it measures for each sample where it sleeps, after it has warmed up."""
     devices: Annotated[list[PmsDevice], msgspec.Meta(min_length=1, max_length=1)]
@@ -82,22 +85,23 @@ def _working(document: Document, path: Path_, config: PmsBusConfig, profile: Pms
     from edge.pms.decoder import Working  # noqa: PLC0415 - as above
 
     sensor = profile.sensor
+    warm_up_s = profile.warm_up_s if config.warm_up_s is None else config.warm_up_s
     if config.mode == "active" and not sensor.speaks:
         raise document.error((*path, "mode"), f"'active' of a {sensor.name}, which speaks only when asked", "'passive'")
     if config.mode == "passive" and not sensor.commands.ask:
         raise document.error((*path, "mode"), f"'passive' of a {sensor.name}, which cannot be asked", "'active'")
     is_asked = config.mode == "passive" or not sensor.speaks
     if not config.sleeps:
-        return Working(is_asked, profile.warm_up_s)
+        return Working(is_asked, warm_up_s)
     if not sensor.commands.sleep:
         raise document.error(
             (*path, "sleeps"), f"'sleeps' of a {sensor.name}, which cannot be switched off", "no 'sleeps'"
         )
-    busy_s = profile.warm_up_s + config.measure_s + 2.0
+    busy_s = warm_up_s + config.measure_s + 2.0
     if busy_s >= interval_s:
-        found = f"{profile.warm_up_s:g} s to warm up, {config.measure_s:g} s to measure, every {interval_s:g} s"
+        found = f"{warm_up_s:g} s to warm up, {config.measure_s:g} s to measure, every {interval_s:g} s"
         raise document.error((*path, "sleeps"), found, f"an interval above {busy_s:g} s, or no 'sleeps'")
-    return Working(is_asked, profile.warm_up_s, config.measure_s, interval_s)
+    return Working(is_asked, warm_up_s, config.measure_s, interval_s)
 
 
 DRIVER = PmsDriver()
