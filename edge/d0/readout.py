@@ -153,6 +153,8 @@ class _Conversation:
     def __init__(self, line: Stream, first: LineSettings, target: ReadoutTarget) -> None:
         self._line, self._first, self._target = line, first, target
         self._heard = bytearray()
+        self._is_known = False
+        """Whether it has said who it is: then it is there, whatever becomes of its answer."""
 
     async def run(self, fastest: int) -> tuple[_Ident, Lines]:
         """Ask, agree on a speed, and hear the values.
@@ -178,8 +180,9 @@ class _Conversation:
             async with asyncio.timeout(ANSWER_S):
                 self._heard += await self._line.read()
         except TimeoutError as error:
-            where = "no answer" if not self._heard else "the answer breaks off"
-            raise NoAnswerError(f"{where} from device {self._target.id} in {ANSWER_S:g} s") from error
+            if self._is_known:
+                raise TransientError(f"the answer of device {self._target.id} breaks off") from error
+            raise NoAnswerError(f"no answer from device {self._target.id} in {ANSWER_S:g} s") from error
 
     async def _ident(self) -> _Ident:
         """Hear who it is; the head's echo of our own question is passed over."""
@@ -188,6 +191,7 @@ class _Conversation:
             if match is not None:
                 said = stripped(bytes(self._heard[match.start() : match.end()]))
                 del self._heard[: match.end()]
+                self._is_known = True
                 if said is None:
                     raise TransientError(f"device {self._target.id}: its name came with a wrong parity")
                 return _Ident(*(group.decode("ascii") for group in match.groups()))

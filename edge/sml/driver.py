@@ -33,7 +33,7 @@ class SmlBusConfig(LineConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     """Name of the bus, unique in its gateway."""
     driver: Literal["sml"]
     """What understands the meter."""
-    devices: Annotated[list[SmlDevice], msgspec.Meta(min_length=1, max_length=1)]
+    devices: Annotated[list[SmlDevice], msgspec.Meta(min_length=1)]
     """The one meter."""
 
 
@@ -53,6 +53,9 @@ class SmlDriver:
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(SmlBusConfig, path)
+        if len(config.devices) > 1:
+            found = f"{config.devices[1].id!r} beside {config.devices[0].id!r}"
+            raise document.error((*path, "devices", 1), found, "a bus of its own for each meter: a head hears one")
         device = config.devices[0]
         at = (*path, "devices", 0)
         profile = planning.profile_of(document, (*at, "profile"), device.profile, "sml", profiles.load)
