@@ -21,6 +21,7 @@ demo: .venv/demo ## run a small town on this machine, from meters to database
 
 test: .venv/dev ## install what the tests need and run all of them
 	@tests/install-services
+	@tests/install-lora-packet
 	@echo "make: running all tests"
 	@$(BIN)/pytest -n 2 $(ARGS)
 

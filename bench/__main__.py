@@ -13,6 +13,7 @@ from bench.harness import Row, Scale, as_json, machine, say, table
 BENCHES = {
     "agent": "the agent as a whole, beside ThingsBoard Gateway",
     "collector": "the collector as a whole, into InfluxDB 1",
+    "drivers": "what each protocol costs the agent's memory",
     "drain": "the backlog of a gateway that was offline, beside fresh data",
     "fleet": "a thousand gateways reconnect at once",
     "disk": "what a day writes to the card",

@@ -99,6 +99,8 @@ class Registry:
 
     def __init__(self, file: RegistryFile) -> None:
         self.file = file
+        for profile in file.profiles.values():
+            profiles.declare(profile)
         self._placements: dict[str, list[Placement]] = {}
         for entry in file.entries:
             self._placements.setdefault(entry.device, []).append(Placement(entry))

@@ -17,8 +17,9 @@ import msgspec
 from base import strict_yaml
 from base.errors import TransientError
 from base.files import sync
+from wire import profile as profiles_of
 from wire.ids import Day, Id, is_day, not_a_day
-from wire.profile import ProfileName
+from wire.profile import Profile, ProfileName
 from wire.town import Sector, Site
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class RegistryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sites: dict[Id, Site]
     """Names and coordinates, those of places that only former entries name included."""
     entries: list[RegistryEntry]
+    profiles: dict[ProfileName, Profile] = {}
+    """Public halves that a town's mappings make (`wire.mapping`): no collector has them in a file."""
 
 
 _decoder = msgspec.json.Decoder(RegistryFile)
@@ -73,6 +76,8 @@ def load(path: Path) -> RegistryFile:
         file = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         file = _parse(data, path).convert(RegistryFile)  # raises where the fault is, or takes what a person wrote
+    for name, profile in file.profiles.items():
+        profiles_of.check(strict_yaml.Document(path, None), profile, name)
     seen: set[tuple[str, str]] = set()
     for index, entry in enumerate(file.entries):
         fault = _fault(entry, file.sites, seen)
@@ -112,7 +117,8 @@ def encode(file: RegistryFile) -> bytes:
     head = b'{"format": %d, "town": %b, "sites": {' % (file.format, _line(file.town))
     sites = (b"%b: %b" % (_line(site), _line(entry)) for site, entry in file.sites.items())
     entries = (_line(entry) for entry in file.entries)
-    return b'%b\n%b\n}, "entries": [\n%b\n]}\n' % (head, _lines(sites), _lines(entries))
+    made = b', "profiles": %b' % _line(file.profiles) if file.profiles else b""
+    return b'%b\n%b\n}, "entries": [\n%b\n]%b}\n' % (head, _lines(sites), _lines(entries), made)
 
 
 def _line(value: Any) -> bytes:  # noqa: ANN401 - whatever msgspec encodes

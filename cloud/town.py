@@ -16,6 +16,7 @@ from cloud import history, hosts, registry_file
 from cloud.amended import Amendment, amendments
 from cloud.history import Placed, When
 from cloud.registry_file import RegistryEntry, RegistryFile
+from wire import mapping
 from wire import profile as profiles
 from wire.ids import is_day, is_id, not_a_day
 from wire.topics import DEFAULT_PREFIX, Prefix
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wire.ids import Day
+    from wire.profile import Profile
     from wire.town import DeviceEntry
 
 
@@ -178,7 +180,7 @@ def _entry(
     device: DeviceEntry, gateway: str, site: Site, document: strict_yaml.Document, at: strict_yaml.Path_
 ) -> RegistryEntry:
     try:
-        profile = profiles.load(device.profile)
+        profile = _mapped(device, document, at) or profiles.load(device.profile)
     except ConfigError as error:
         if error.at.file.is_file():
             raise
@@ -194,6 +196,19 @@ def _entry(
         interval_s=expected_interval_s(device, profile),
         privacy=device.privacy,
     )
+
+
+def _mapped(device: DeviceEntry, document: strict_yaml.Document, at: strict_yaml.Path_) -> Profile | None:
+    """Make the public half of what a device maps; None where it names a profile."""
+    if device.codec is None or device.mapping is None:
+        return None
+    profile = mapping.profile_of(device.codec, device.mapping)
+    try:
+        profiles.check(document, profile, profile.profile)
+    except ConfigError as error:
+        raise document.error((*at, "mapping"), error.found, error.expected) from error
+    profiles.declare(profile)
+    return profile
 
 
 def check_output(output: Path, *, is_first: bool) -> None:
@@ -223,6 +238,8 @@ def write_registry(
     amended: list[Amendment] = []
     if output.exists():
         before = registry_file.load(output)
+        for profile in before.profiles.values():
+            profiles.declare(profile)
         _check_lost(history.lost(before.entries, town.placed), output, force=force)
         when = When(today or datetime.now(UTC).date().isoformat(), backdate)
         entries = history.extend(before.entries, town.placed, when)
@@ -230,7 +247,8 @@ def write_registry(
         amended = list(amendments(before.entries, entries, when.tomorrow))
     else:
         entries, sites = history.first(town.placed), town.site_table
-    built = RegistryFile(format=1, town=town.file.name, sites=sites, entries=entries)
+    made = {entry.profile: profiles.load(entry.profile) for entry in entries if profiles.is_declared(entry.profile)}
+    built = RegistryFile(format=1, town=town.file.name, sites=sites, entries=entries, profiles=made)
     registry_file.write(built, output)
     return Built(built, amended)
 

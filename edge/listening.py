@@ -262,6 +262,7 @@ class ListeningBus:
                 self._words += 1
                 if isinstance(word, Garbled):
                     self._errors += 1
+                    self._why = f"{self._plan.line}: {word.why}"
                     self._garbled.failed(word.why)
                     continue
                 self._garbled.succeeded()

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from base.retry import Backoff
 from edge.interface import NoAnswerError, ParkedError, Traffic
@@ -58,11 +58,16 @@ class Interpreter(Protocol):
     def follow(self, devices: Sequence[MqttTarget]) -> None:
         """Go on with other devices; what is known of those that did not change stays."""
 
-    def take(self, device: str) -> Measured | None:
-        """Return the sample of an interval, of a device whose messages are thinned; None where there is none."""
-
     async def close(self) -> None:
         """Let go of what it holds."""
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """An interpreter that thins the messages of some devices; one without this method thins none."""
+
+    def take(self, device: str) -> Measured | None:
+        """Return the sample of an interval; None where there is none, or each message is a sample."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ class MqttBus:
 
         Raises: ParkedError where there is no news; NoAnswerError where nothing was heard of it for too long.
         """
-        measured = self.interpreter.take(device)
+        measured = self.interpreter.take(device) if isinstance(self.interpreter, Gathering) else None
         if measured is not None:
             return measured
         target = next(target for target in self.plan.devices if target.id == device)

@@ -153,10 +153,7 @@ class MqttSource:
         self._bytes -= len(message.payload)
         if message.token is not None and self._held.pop(message.token, None) is not None:
             self._acknowledge(message.token)
-        if self._left_to_the_broker and self._count() < MOST_HELD // 4 and self._bytes < MOST_HELD_BYTES // 4:
-            self._left_to_the_broker = 0
-            if self._connection is not None:
-                self._connection.reconnect("there is room again for what was left to the broker")
+        self._fetch_what_was_left()
 
     def unwanted(self, message: Message) -> None:
         """Say that nobody here wants this topic: an earlier subscription of the session, which is ended."""
@@ -227,6 +224,7 @@ class MqttSource:
             self._orphans.clear()
             if self.connections > 1:
                 logger.warning("%s: the broker had forgotten us; what came meanwhile is lost", self._what)
+        self._fetch_what_was_left()
 
     def disconnected(self, reason: str) -> None:
         """Note that the connection is gone: what it owed an acknowledgement for will come again."""
@@ -241,6 +239,13 @@ class MqttSource:
         self._held.clear()
         self._room = self._session.max_inflight
         self._left_to_the_broker = 0
+
+    def _fetch_what_was_left(self) -> None:
+        """Connect anew when there is room for what was left to the broker: it sends that only then."""
+        has_room = self._count() < MOST_HELD // 4 and self._bytes < MOST_HELD_BYTES // 4
+        if self._left_to_the_broker and has_room and self._connection is not None and self._connection.is_connected:
+            self._left_to_the_broker = 0
+            self._connection.reconnect("there is room again for what was left to the broker")
 
     def _is_known(self, again: Message, token: Token) -> bool:
         """Whether a message came before, on a connection that is gone: it only wants an acknowledgement on this one."""

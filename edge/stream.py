@@ -27,6 +27,8 @@ CHUNK = 4096
 OPEN_S = 10.0
 """How long a TCP connection may take."""
 WRITE_S = 10.0
+_GONE = (OSError, termios.error)
+"""What pyserial raises where a port is gone; `termios.error` is no OSError."""
 
 BaudRate: TypeAlias = Annotated[int, msgspec.Meta(ge=50, le=4_000_000)]
 
@@ -287,7 +289,7 @@ class SerialStream:
                 }
             )
         except (OSError, ValueError, termios.error) as error:
-            raise TransientError(f"{self._name}: does not take {settings} ({_why(error)})") from error
+            raise TransientError(f"{self._name}: does not take {settings}: {_why(error)}") from error
 
     def close(self) -> None:
         """Close the port."""
@@ -319,8 +321,9 @@ def _done(waiting: asyncio.Future[None]) -> None:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+    number = error.args[0] if isinstance(error, termios.error) else getattr(error, "errno", None)
+    if number:
+        return os.strerror(number)
     return str(error)
 
 

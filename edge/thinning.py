@@ -155,12 +155,12 @@ class Thinner:
 
         What comes after it belongs to the next interval.
         """
-        if not (self._sums or self._without):
-            return None
         readings = tuple(_reading(rule, sums) for rule in self._rules if (sums := self._sums.get(rule.of)) is not None)
-        measured = Measured(readings, self._last_s, tuple(sorted(self._without)))
+        without = self._without - self._sums.keys()
         self._sums, self._without = {}, set()
-        return measured
+        if not (readings or without):
+            return None
+        return Measured(readings, self._last_s, tuple(sorted(without)))
 
 
 def _reading(rule: Rule, sums: _Sums) -> Reading:

@@ -21,7 +21,7 @@ VERSION = 2
 PUSH_DATA, PUSH_ACK, PULL_DATA, PULL_RESP, PULL_ACK, TX_ACK = range(6)
 KEEPALIVE_S = 5.0
 """How often a forwarder asks for downlinks."""
-ASK_AGAIN_S = 0.5
+ASK_AGAIN_S = 0.3
 """Likewise, while nobody has answered."""
 HEADER_BYTES = 4
 
@@ -50,13 +50,16 @@ class Ordered(NamedTuple):
 class Concentrator:
     """The client. It is open within its context."""
 
-    def __init__(self, host: str, port: int, eui: str = "b827ebfffe000001") -> None:
+    def __init__(
+        self, host: str, port: int, eui: str = "b827ebfffe000001", *, keepalive_s: float = KEEPALIVE_S
+    ) -> None:
         self._server = (host, port)
         self.eui = eui
         self._eui = bytes.fromhex(eui)
         self._transport: asyncio.DatagramTransport | None = None
         self._asking: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
+        self._keepalive_s = keepalive_s
         self.ordered: asyncio.Queue[Ordered] = asyncio.Queue()
         """Downlinks, in their order."""
         self.refuses: str | None = None
@@ -79,7 +82,8 @@ class Concentrator:
             self._transport.close()
 
     async def is_served(self) -> None:
-        """Wait until the server has answered that it is there."""
+        """Wait until the server answers, now, that it is there."""
+        self._answered.clear()
         await self._answered.wait()
 
     def push(self, phy: bytes, air: Air = USUAL, *, tmst: int | None = None, padded: bool = True) -> int:
@@ -126,7 +130,7 @@ class Concentrator:
     async def _ask(self) -> None:
         while True:
             self.send(PULL_DATA)
-            await asyncio.sleep(KEEPALIVE_S if self._answered.is_set() else ASK_AGAIN_S)
+            await asyncio.sleep(self._keepalive_s if self._answered.is_set() else ASK_AGAIN_S)
 
 
 class _Protocol(asyncio.DatagramProtocol):

@@ -94,7 +94,7 @@ class HeatModel:
             return len(self.addresses)
         return sum(self.distorted(device, name, at_ms, wrong, sector) is not None for name in self.addresses)
 
-    def records(self, device: str, at_ms: int, wrong: Wrong | None = None, sector: str = "heat") -> bytes:
+    def records(self, device: str, at_ms: int, wrong: Wrong | None = None, sector: str = "heat") -> list[bytes]:
         """All records, as they stand at a Unix time in ms, the meter's clock last."""
         parts = []
         for quantity, row in self.addresses.items():
@@ -103,7 +103,7 @@ class HeatModel:
             else:
                 carried = self._wrong(device, quantity, at_ms, wrong, sector)
             parts.append(row.head + decimal(carried, row.digits))
-        return b"".join(parts) + b"\x04\x6d" + clock(at_ms)
+        return [*parts, b"\x04\x6d" + clock(at_ms)]
 
     def _wrong(self, device: str, quantity: str, at_ms: int, wrong: Wrong, sector: str) -> int | None:
         right = self.carried(device, quantity, at_ms, sector)

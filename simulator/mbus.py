@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulator.devices import BOUNDARY_MS, DOUBTED_POLLS, Journal, Poll, now_ms
-from simulator.faults import Fault, Faults
+from simulator.faults import Fault, Faults, Wrong
 from simulator.heat import HEAT_METER, HeatModel
 from simulator.servers import AnswersOnly
 
@@ -75,7 +75,11 @@ class HeatMeter:
         faults: Faults | None = None,
         sector: str = "heat",
         clock: Callable[[], int] = now_ms,
+        telegrams: int = 1,
     ) -> None:
+        """`telegrams`: over how many answers its records are spread."""
+        self._telegrams = telegrams
+        self._next: list[bytes] = []
         self.device, self.address, self.plate, self.model = device, address, plate, model
         self.faults = faults or Faults()
         self._journal, self._sector, self._clock = journal, sector, clock
@@ -91,6 +95,7 @@ class HeatMeter:
         if address == SELECTED and control & ~TOGGLE == SELECT and rest[:1] == bytes([SELECTION]):
             self._is_selected = self.plate.is_meant(rest[1:9])
             self._count_bit = None
+            self._next = []
             return ACKNOWLEDGE if self._is_selected else None
         is_mine = address in (self.address, ALL) or (address == SELECTED and self._is_selected)
         if not is_mine:
@@ -98,28 +103,39 @@ class HeatMeter:
         if control == RESET:
             self._is_selected = False
             self._count_bit = None
+            self._next = []
             return ACKNOWLEDGE
         if control & ~TOGGLE == ASK:
             return self._telegram(control & TOGGLE)
         return None
 
     def _telegram(self, count_bit: int) -> bytes:
-        if count_bit != self._count_bit or not self._said:
-            fault = self.faults.of(self.device)
-            wrong = fault.wrong if fault else None
-            at_ms = self._clock()
+        if count_bit == self._count_bit and self._said:
+            return self._said
+        if self._next:
+            self._said, self._count_bit = self._next.pop(0), count_bit
+            return self._said
+        fault = self.faults.of(self.device)
+        wrong = fault.wrong if fault else None
+        at_ms = self._clock()
+        self._said, *following = self._answers(at_ms, wrong)
+        if fault is None or fault.kind in ("slow", "wrong"):
+            self._note(at_ms, fault)
+            self._count_bit, self._next = count_bit, following
+        return self._said
+
+    def _answers(self, at_ms: int, wrong: Wrong | None) -> list[bytes]:
+        """Measure, and spread the records over telegrams; all but the last end with "more records follow"."""
+        records = self.model.records(self.device, at_ms, wrong, self._sector)
+        share = -(-len(records) // self._telegrams)
+        parts = [b"".join(records[at : at + share]) for at in range(0, len(records), share)]
+        said = []
+        for part in parts:
             self._access = (self._access + 1) % 256
             head = self.plate.written() + bytes((self._access, 0, 0, 0))
-            self._said = framed(
-                b"\x08"
-                + bytes([self.address, 0x72])
-                + head
-                + self.model.records(self.device, at_ms, wrong, self._sector)
-            )
-            if fault is None or fault.kind in ("slow", "wrong"):
-                self._note(at_ms, fault)
-                self._count_bit = count_bit
-        return self._said
+            more = b"\x1f" if part is not parts[-1] else b""
+            said.append(framed(b"\x08" + bytes([self.address, 0x72]) + head + part + more))
+        return said
 
     def _note(self, at_ms: int, fault: Fault | None) -> None:
         wrong = fault.wrong if fault else None

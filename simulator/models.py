@@ -54,6 +54,10 @@ class Registers:
         """Number of registers from the first to the last."""
         return max(self.addresses.values()) + REGISTERS_PER_VALUE - self.first
 
+    def exact(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
+        """What is measured at a Unix time in ms, in the quantity's unit."""
+        return shapes.value(device, quantity, at_ms, sector)
+
     def carried(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
         """What the registers carry at a Unix time in ms, in the meter's own unit; Wh are counted whole."""
         value = shapes.value(device, quantity, at_ms, sector)

@@ -20,15 +20,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.progress import Progress
+    from simulator.spec import Device, TownSpec
 
 WIDTH = 80
 EVERY_S = 0.25
 BOX_WIDTH = 13
 ARROW = "──▶"
-SHOWN_EVENTS = 5
-SHOWN_DEVICES = 7
-SHOWN_QUANTITIES = (("active_power", 0), ("voltage/L1", 1), ("active_energy_import", 1))
-"""Quantity as on the wire, and its decimals."""
+SHOWN_EVENTS = 3
+SHOWN_DEVICES = 9
+SHOWN_VALUES = 3
+HEADLINES = {
+    "active_power": 0,
+    "voltage/L1": 1,
+    "active_energy_import": 1,
+    "heat_power": 0,
+    "temp_water_flow": 1,
+    "heat_energy": 0,
+    "temp_air": 1,
+    "humidity": 0,
+    "co2_indoor": 0,
+    "pm2_5": 1,
+    "pm10": 1,
+}
+"""Quantity as on the wire -> its decimals: of a device that measures much, these are shown."""
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
@@ -85,7 +99,7 @@ def _way(progress: Progress) -> Text:
     """The stages as boxes in a row, with the number of readings under each that counts them."""
     counts = progress.counts()
     stages = (
-        (f"{len(progress.town.devices)} meters", "Modbus", "made", counts.made),
+        (f"{len(progress.town.devices)} devices", "in the field", "made", counts.made),
         (_gateways(progress), "spool", "sealed", counts.sealed),
         (progress.broker, "MQTT", "", None),
         ("collector", "registry", "confirmed", counts.confirmed),
@@ -113,25 +127,35 @@ def _gateways(progress: Progress) -> str:
 
 
 def _values(progress: Progress) -> Table:
-    """The newest value of some quantities of every device, as the store has them."""
+    """The newest value of some quantities of the first devices of every bus, as the store has them."""
     table = Table(box=None, pad_edge=False, collapse_padding=True, expand=True, header_style="dim")
     for name in ("stored last", "at"):
         table.add_column(name, no_wrap=True)
-    for name in ("power", "voltage L1", "energy", "age"):
+    for name in ("", "", "latest", "age"):
         table.add_column(name, justify="right", no_wrap=True)
-    for device in progress.town.devices[:SHOWN_DEVICES]:
+    for device in _shown(progress.town):
         times_ms = [r.time_ms for (owner, _), r in progress.latest.items() if owner == device.id]
         age = f"{max(0, now_ms() - max(times_ms)) / 1000:.0f} s" if times_ms else "-"
-        cells = [_cell(progress, device.id, quantity, decimals) for quantity, decimals in SHOWN_QUANTITIES]
+        named = [name for name in HEADLINES if name in device.model.names]
+        names = [*named, *(name for name in device.model.names if name not in HEADLINES)][:SHOWN_VALUES]
+        cells = [_cell(progress, device.id, name) for name in names] + [""] * (SHOWN_VALUES - len(names))
         table.add_row(device.id, str(progress.town.sites[device.site]["name"]), *cells, age)
     return table
 
 
-def _cell(progress: Progress, device: str, name: str, decimals: int) -> str:
+def _shown(town: TownSpec) -> list[Device]:
+    """Choose devices of every bus, the first of each first, in the order of the town."""
+    on_bus = [devices for gateway in town.gateways for devices in gateway.buses.values()]
+    chosen = [devices[turn] for turn in range(SHOWN_DEVICES) for devices in on_bus if turn < len(devices)]
+    shown = {device.id for device in chosen[:SHOWN_DEVICES]}
+    return [device for device in town.devices if device.id in shown]
+
+
+def _cell(progress: Progress, device: str, name: str) -> str:
     reading = progress.latest.get((device, name))
     if reading is None:
         return "-"
-    return f"{_grouped(reading.value, decimals)} {quantities()[reading.quantity].unit}"
+    return f"{_grouped(reading.value, HEADLINES.get(name, 1))} {quantities()[reading.quantity].unit}"
 
 
 def _events(progress: Progress) -> Text:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 import zstandard
 
 from simulator.devices import Poll
-from simulator.shapes import ENERGIES, value
 from wire import batch as wire_batch
 from wire import pack
 from wire.readings import Reading, Sample
@@ -49,8 +48,8 @@ class Shapes:
 
     def truth(self, device: str, quantity: str, at_ms: int) -> float:
         """Value of a quantity at a tick; counters a little below the meters', which go on where history ends."""
-        exact = value(device, quantity, at_ms, self.town.sectors[device])
-        if quantity in ENERGIES:
+        exact = self.town.models[device].exact(device, quantity, at_ms, self.town.sectors[device])
+        if quantities()[quantity.partition("/")[0]].kind == "counter":
             return math.floor(exact * 10 - 1) / 10
         return float(f"{exact:.6g}")
 

@@ -27,6 +27,9 @@ class Model(Protocol):
     def names(self) -> tuple[str, ...]:
         """What it measures, as on the wire."""
 
+    def exact(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
+        """What is measured at a Unix time in ms, in the quantity's unit, before any digit is dropped."""
+
     def truth(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
         """What a correct reading of a word of a Unix time in ms must be, in the quantity's unit."""
 

@@ -45,10 +45,14 @@ class WordModel:
         """Quantities as on the wire."""
         return tuple(self.rows)
 
+    def exact(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
+        """What is measured at a Unix time in ms, in the quantity's unit."""
+        return self.rows[quantity].shape(device, at_ms, sector)
+
     def carried(self, device: str, quantity: str, at_ms: int, sector: str = "") -> int:
         """The number that a word of a Unix time in ms carries."""
         row = self.rows[quantity]
-        return min(row.highest, round(row.shape(device, at_ms, sector) * row.per_unit))
+        return min(row.highest, round(self.exact(device, quantity, at_ms, sector) * row.per_unit))
 
     def truth(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
         """What a correct decoder must make of it."""

@@ -54,10 +54,10 @@ class Messnetz(Server):
 
     def __init__(self, directory: Path, part: str, file: Path, socket: Path | None = None) -> None:
         super().__init__(directory)
-        self._part, self._file, self._socket = part, file, socket
+        self._part, self.file, self._socket = part, file, socket
 
     def _command(self) -> list[str]:
-        return [*MESSNETZ, self._part, "run", str(self._file)]
+        return [*MESSNETZ, self._part, "run", str(self.file)]
 
     def _is_ready(self) -> bool:
         return self.is_running and (self._socket is None or status.ask(self._socket) is not None)

@@ -83,10 +83,11 @@ class LoraPacket:
         f_opts: bytes = b"",
         confirmed: bool = False,
         ack: bool = False,
+        adr: bool = False,
         adr_ack_req: bool = False,
     ) -> bytes:
         """Build an uplink; its counter is 32 bits wide."""
-        flags = {"confirmed": confirmed, "ack": ack, "adr_ack_req": adr_ack_req}
+        flags = {"confirmed": confirmed, "ack": ack, "adr": adr, "adr_ack_req": adr_ack_req}
         frame = {"f_cnt": f_cnt, "f_port": f_port, "payload": payload.hex(), "f_opts": f_opts.hex()}
         return bytes.fromhex(self._ask("uplink", **keys._asdict(), **frame, **flags)["phy"])
 

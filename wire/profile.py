@@ -167,12 +167,29 @@ def load_document(name: str, root: Path = PROFILES) -> strict_yaml.Document:
     return strict_yaml.load(file)
 
 
-@cache
+_declared: dict[str, Profile] = {}
+
+
+def declare(profile: Profile) -> None:
+    """Make a public half known that stands in no file of ours, and was checked: `load` returns it by its name."""
+    _declared[profile.profile] = profile
+
+
+def is_declared(name: str) -> bool:
+    """Whether a profile stands in no file of ours."""
+    return name in _declared
+
+
 def load(name: str, root: Path = PROFILES) -> Profile:
     """Read and check the public half of a profile; once, however many devices have it.
 
     Raises: ConfigError at the line that is wrong.
     """
+    return _declared[name] if name in _declared else _load_file(name, root)
+
+
+@cache
+def _load_file(name: str, root: Path) -> Profile:
     document = load_document(name, root)
     profile = document.convert(Profile)
     check(document, profile, name)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from wire.ids import Day, Id
+from wire.mapping import CodecMapping, RepositoryModel, name_of
 from wire.profile import Profile, ProfileName
 from wire.topics import DEFAULT_PREFIX, Prefix
 
@@ -22,8 +23,13 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Id
     """Name of the device, unique in the town and for ever."""
-    profile: ProfileName
-    """Its model: `messnetz device profiles` lists all."""
+    profile: ProfileName = ""
+    """Its model: `messnetz device profiles` lists all. Required, unless `codec` and `mapping` stand in its place."""
+    codec: RepositoryModel | None = None
+    """A LoRaWAN device that no profile describes: `vendor/model` of the repository that its bus names under `codecs`.
+    Wants `mapping` and `interval_s`."""
+    mapping: CodecMapping | None = None
+    """Measurement and readings of such a device."""
     site: Id
     """Where it measures: a key of `sites.yaml`."""
     interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] | None = None
@@ -42,6 +48,13 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     since: Day | None = None
     """First day (UTC) on which the device stands here. Set it, to tomorrow or later, whenever gateway, site or profile
     change; what was measured before keeps its place."""
+
+    def __post_init__(self) -> None:
+        is_mapped = self.codec is not None and self.mapping is not None and self.interval_s is not None
+        if is_mapped == bool(self.profile) or (self.codec is None) != (self.mapping is None):
+            raise ValueError("either 'profile', or 'codec' with 'mapping' and 'interval_s'")
+        if self.codec is not None and self.mapping is not None:
+            msgspec.structs.force_setattr(self, "profile", name_of(self.codec, self.mapping))
 
 
 GATEWAY_PROFILE = "messnetz/gateway"

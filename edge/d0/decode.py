@@ -11,7 +11,7 @@ from base.errors import PermanentError
 from edge.d0 import lines
 from edge.d0.framing import Broken, Finder
 from edge.d0.parity import stripped
-from edge.decoding import bytes_of
+from edge.given_bytes import read_given
 from edge.obis import parse
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def command(*, given: str, as_json: bool) -> None:
 
     Example: messnetz device decode d0 telegram.txt
     """
-    said, errors = decode(bytes_of(given, "lines of a meter"))
+    said, errors = decode(read_given(given))
     if not said:
         raise PermanentError(f"no lines of a meter: {errors[0] if errors else 'no code with a value in brackets'}")
     rows = [_row(*each) for each in said]

@@ -8,8 +8,7 @@ import msgspec
 
 from edge.json_source.profile import PLAIN, filled
 from edge.json_source.times import Clock
-from edge.lorawan.model import _fields as fields_of
-from edge.lorawan.model import _taken as taken
+from edge.lorawan.model import fields_of, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +67,7 @@ class Model:
         data = self._decoded(payload)
         at_ms = self._clock.read(data, now_ms) if self._clock is not None else None
         faults: list[str] = []
-        found = taken(self._all if topic is None else self._by_topic[topic], data, at_ms, faults)
+        found = taken_of(self._all if topic is None else self._by_topic[topic], data, at_ms, faults)
         return Said(found.readings, found.without_value, at_ms, faults[0] if faults else "")
 
     def _decoded(self, payload: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds

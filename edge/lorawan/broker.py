@@ -19,6 +19,7 @@ from edge.interface import Measured
 from edge.lorawan import profile as profiles
 from edge.lorawan.codec.errors import NoWorkerError
 from edge.lorawan.counting import FrameCounter, Verdict
+from edge.lorawan.mapped import profile_for
 from edge.lorawan.model import Model, radio_readings
 from edge.mqtt_bus import MqttBus, MqttPlan, MqttTarget, Said, Topic
 from edge.mqtt_config import MqttSourceConfig, session_of
@@ -59,6 +60,9 @@ class LorawanDevice(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_onl
 class LorawanBusConfig(MqttSourceConfig, frozen=True, kw_only=True):
     """What a bus of a LoRaWAN network has beside its broker."""
 
+    codecs: str | None = None
+    """A directory with your own copy of a codec repository, for devices that name a `codec` in place of a profile;
+    relative to this file."""
     devices: Annotated[list[LorawanDevice], msgspec.Meta(min_length=1)]
     """Those of its devices that are this town's."""
 
@@ -124,7 +128,7 @@ def plan_of(
         if dev_eui == "0" * 16:
             raise document.error((*at, "dev_eui"), "nothing but zeros", "the DevEUI on the device's label")
         owners[dev_eui] = device.id
-        profile = profiles.load_for(document, (*at, "profile"), device.profile)
+        profile = profile_for(document, at, device, config.codecs)
         values = planning.parameters_of(document, at, device, profile)
         meaning = (device.profile, tuple(sorted(values.items())), dev_eui, device.network_decodes)
         targets.append(
@@ -206,11 +210,6 @@ class NetworkInterpreter:
     def state(self, device: str) -> _State:
         """Return what is known of a device."""
         return self._states[device]
-
-    def take(self, device: str) -> Measured | None:
-        """None: each message is a sample."""
-        del device
-        return None
 
     def follow(self, devices: Sequence[MqttTarget]) -> None:
         """Go on with other devices; the frame counters of those that did not change stay."""

@@ -95,3 +95,8 @@ def device_time_answer(unix_s: float) -> Command:
     units = round((unix_s - GPS_EPOCH_S + LEAP_SECONDS) * 256)
     seconds, fraction = divmod(units, 256)
     return Command(DEVICE_TIME, (seconds & 0xFFFFFFFF).to_bytes(4, "little") + bytes([fraction]))
+
+
+def link_adr_request(data_rate: int, channel_mask: int) -> Command:
+    """Tell a device its data rate (DR0 to DR15) and channels; at full power, each frame once."""
+    return Command(LINK_ADR, bytes([data_rate << 4]) + channel_mask.to_bytes(2, "little") + bytes([0x01]))

@@ -102,7 +102,7 @@ class Model:
         return cls(
             codec,
             frozenset(half.f_ports),
-            _fields(half.values, parameters),
+            fields_of(half.values, parameters),
             _past(half.history, half.values, parameters),
             half.settings,
             half.payload_bytes,
@@ -130,7 +130,7 @@ class Model:
     def read(self, data: Mapping[str, Any], received_ms: int, radio: tuple[Reading, ...] = ()) -> Said:
         """Turn what a codec gave into readings."""
         faults: list[str] = []
-        now = _taken(self.fields, data, None, faults)
+        now = taken_of(self.fields, data, None, faults)
         now = now._replace(readings=_merged(now.readings, radio))
         before = _before(self.past, data, received_ms, faults) if self.past is not None else ()
         return Said(now, before, faults[0] if faults else None)
@@ -178,7 +178,8 @@ def _merged(own: tuple[Reading, ...], radio: tuple[Reading, ...]) -> tuple[Readi
     return own + tuple(reading for reading in radio if reading.name not in names)
 
 
-def _taken(fields: tuple[Field, ...], data: Any, at_ms: int | None, faults: list[str]) -> Taken:  # noqa: ANN401 - JSON
+def taken_of(fields: tuple[Field, ...], data: Any, at_ms: int | None, faults: list[str]) -> Taken:  # noqa: ANN401 - JSON
+    """Take readings out of what JSON holds; what cannot be one is said in `faults`."""
     readings, without = [], []
     for each in fields:
         template = each.template
@@ -208,7 +209,7 @@ def _before(past: Past, data: Mapping[str, Any], received_ms: int, faults: list[
         if at_ms is None or not received_ms - OLDEST_MS <= at_ms <= received_ms + AHEAD_MS:
             faults.append("a sample of a former time without a time that can be")
             continue
-        found = _taken(past.fields, sample, at_ms, faults)
+        found = taken_of(past.fields, sample, at_ms, faults)
         if found.readings:
             taken[at_ms] = found
     return tuple(taken[at_ms] for at_ms in sorted(taken))
@@ -232,10 +233,11 @@ def _past(history: History | None, values: Mapping[str, Value], parameters: Mapp
     samples, at = paths.parse(history.path), paths.parse(history.time)
     assert samples is not None  # noqa: S101 - checked with the profile
     assert at is not None  # noqa: S101 - likewise
-    return Past(samples, at, history.clock, _fields(history.values or values, parameters))
+    return Past(samples, at, history.clock, fields_of(history.values or values, parameters))
 
 
-def _fields(values: Mapping[str, Value], parameters: Mapping[str, float]) -> tuple[Field, ...]:
+def fields_of(values: Mapping[str, Value], parameters: Mapping[str, float]) -> tuple[Field, ...]:
+    """Compile a mapping that was checked."""
     return tuple(_field(name, value, parameters) for name, value in values.items())
 
 

@@ -1,7 +1,7 @@
 """A small network server: LoRaWAN 1.0.x, class A, EU868, for the concentrators of one site.
 
-It answers what it must: joins, confirmed uplinks, devices that ask whether anybody hears them (ADRACKReq, LinkCheckReq)
-or what time it is; and sends what waits for a device. It tells no device to change its data rate.
+It answers joins, confirmed uplinks, and devices that ask whether anybody hears them (ADRACKReq, LinkCheckReq) or what
+time it is; tells those that are heard well to send faster; and sends what waits for a device.
 
 A downlink goes out in the first receive window after an uplink (RX1: the same channel and data rate), or in the second
 one (RX2) where the first is too near, its band has no airtime left, or the concentrator refuses.
@@ -10,6 +10,7 @@ one (RX2) where the first is too near, its band has no airtime left, or the conc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -50,6 +51,14 @@ MOST_AT_ONCE = 64
 """Frames that are answered at the same time."""
 MOST_TRIES = 3
 """Of a confirmed downlink."""
+MOST_REPEATS = 8
+"""Acknowledgements of one frame: as often a device repeats it (1.0.4, 19.2); whoever repeats it more often is none, and
+would use up downlink counters."""
+REFUSALS = frozenset(
+    {"TOO_LATE", "TOO_EARLY", "COLLISION_PACKET", "COLLISION_BEACON", "TX_FREQ", "TX_POWER", "GPS_UNLOCKED"}
+    | {"BAND", "TOO_LONG", "DUTY_CYCLE"}
+)
+"""Why a downlink was not sent: what packet forwarders say, and what we find ourselves."""
 DIPOLE_DBI = 2.15
 GIVEN_ADDRESSES = 1 << 25
 
@@ -82,6 +91,8 @@ class Received(NamedTuple):
     """When it came, on the monotonic clock."""
     before_sealing: Callable[[], None]
     """Commits its counter; on any thread."""
+    taken: asyncio.Event
+    """To be set when it is in the hands of whoever seals it: a confirmed one is acknowledged then."""
 
 
 class _Window(NamedTuple):
@@ -118,6 +129,8 @@ class Network:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = Backoff(f"bus {name}: refused", logger)
         self._faults = Backoff(f"bus {name}: state", logger)
+        self.patience_s = 0.0
+        """How long the acknowledgement of an uplink waits for `Received.taken`."""
         self.uplinks: asyncio.Queue[Received] = asyncio.Queue(MOST_WAITING)
         self.counts: Counter[str] = concentrators.counts
         self.heard: Counter[str] = Counter()
@@ -251,7 +264,8 @@ class Network:
         member = self._members[session.dev_eui]
         if verdict.kind is Kind.DUPLICATE:
             self.counts["duplicates"] += 1
-            if frame.is_confirmed:  # our acknowledgement was lost, and the device asks again
+            session.repeats += 1
+            if frame.is_confirmed and session.repeats <= MOST_REPEATS:  # our acknowledgement was lost
                 await self._answer(session, frame, [], receptions)
             return
         self.counts[verdict.kind.value] += 1
@@ -262,9 +276,16 @@ class Network:
         lost = session.take(verdict, frame, now_s)
         self._state.taken(session.id, session.run, verdict.f_cnt)
         self._end_former(session)
+        session.adr.heard(max(_snr_db(each) for each in receptions), is_wanted=frame.adr)
         answers = self._mac_answers(session, frame, verdict.f_cnt, receptions)
+        if (request := session.adr.request(receptions[0].rate)) is not None:
+            answers.append(request)
         self._acknowledged(session, frame)
-        self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
+        taken = self._hand_on(session, frame, verdict.f_cnt, lost, receptions)
+        if frame.is_confirmed and self.patience_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience_s):
+                    await taken.wait()
         await self._answer(session, frame, answers, receptions)
 
     def _end_former(self, session: Session) -> None:
@@ -272,8 +293,10 @@ class Network:
         for sessions in self._sessions.values():
             sessions[:] = [each for each in sessions if each.dev_eui != session.dev_eui or each.id >= session.id]
 
-    def _hand_on(self, session: Session, frame: Data, f_cnt: int, lost: int, receptions: Sequence[Reception]) -> None:
-        best = receptions[0]
+    def _hand_on(
+        self, session: Session, frame: Data, f_cnt: int, lost: int, receptions: Sequence[Reception]
+    ) -> asyncio.Event:
+        best, taken = receptions[0], asyncio.Event()
         is_application = bool(frame.f_port)
         uplink = Uplink(
             session.dev_eui,
@@ -299,21 +322,25 @@ class Network:
             state.sealed(session.id, session.dev_eui, run, f_cnt)
 
         try:
-            self.uplinks.put_nowait(Received(uplink, lost, best.at_s, before_sealing))
+            self.uplinks.put_nowait(Received(uplink, lost, best.at_s, before_sealing, taken))
         except asyncio.QueueFull:
             self.counts["dropped"] += 1
+        return taken
 
     def _mac_answers(
         self, session: Session, frame: Data, f_cnt: int, receptions: Sequence[Reception]
     ) -> list[mac.Command]:
         octets = session.open(frame, f_cnt) if frame.f_port == 0 else frame.f_opts
         commands, _ = mac.parse(octets)
-        best = max(receptions, key=lambda each: -1000.0 if each.snr_db is None else each.snr_db)
+        best = max(receptions, key=_snr_db)
+        for command in commands:
+            if command.cid == mac.LINK_ADR:
+                session.adr.answered(command.body[0])
         answers: list[mac.Command] = []
         for cid in dict.fromkeys(command.cid for command in commands):
             if cid == mac.LINK_CHECK:
                 floor_db = eu868.FLOOR_DB.get(best.rate.spreading_factor or 0, 0.0)
-                answers.append(mac.link_check_answer((best.snr_db or 0.0) - floor_db, len(receptions)))
+                answers.append(mac.link_check_answer(_snr_db(best) - floor_db, len(receptions)))
             elif cid == mac.DEVICE_TIME and (unix_s := self._ended_at(receptions)) is not None:
                 answers.append(mac.device_time_answer(unix_s))
         return answers
@@ -393,6 +420,7 @@ class Network:
             f_port=None if downlink is None else downlink.port,
             payload=b"" if downlink is None else downlink.payload,
             f_opts=f_opts,
+            adr=frame.adr,
             ack=frame.is_confirmed,
             f_pending=len(fitting) > 1,
         )
@@ -417,7 +445,7 @@ class Network:
                 self.counts["downlinks"] += 1
                 return True
             why = refused
-            self.counts[f"downlinks_{refused.lower()}"] += 1
+            self.counts[f"downlinks_{refused.lower() if refused in REFUSALS else 'refused'}"] += 1
         self._refused.failed(f"a downlink could not be sent: {why}")
         return False
 
@@ -447,6 +475,11 @@ class Network:
         if refused is not None:
             duty.take_back(window.frequency_hz, airtime_s, now_s)
         return refused
+
+
+def _snr_db(reception: Reception) -> float:
+    """Return how well a frame was heard; where the concentrator does not say, as badly as can be."""
+    return -100.0 if reception.snr_db is None else reception.snr_db
 
 
 def _why(kind: Kind, f_cnt: int) -> str:

@@ -26,6 +26,11 @@ class LorawanProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw
 
     lorawan: LorawanHalf
 
+    @property
+    def javascript(self) -> str:
+        """The codec."""
+        return halves.source(self.lorawan.codec)
+
 
 @cache
 def load(name: str) -> LorawanProfile:
@@ -94,4 +99,4 @@ def compile_model(profile: LorawanProfile, parameters: Mapping[str, float]) -> M
 @lru_cache(1024)
 def _compiled(profile: LorawanProfile, parameters: tuple[tuple[str, float], ...]) -> Model:
     half = profile.lorawan
-    return Model.of(half, halves.source(half.codec), dict(parameters))
+    return Model.of(half, profile.javascript, dict(parameters))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.lorawan import crypto
+from edge.lorawan import crypto, eu868
+from edge.lorawan.adr import Adr
 from edge.lorawan.counter import Counter, Kind
 from edge.lorawan.crypto import SessionKeys
 
@@ -28,6 +29,10 @@ class Session:
         self.run = row.run
         """How often the device was let begin to count anew."""
         self.counter = Counter(row.f_cnt_up, now_s, can_reset=self.is_abp)
+        first, more = len(eu868.JOIN_FREQUENCIES_HZ), len(eu868.MORE_FREQUENCIES_HZ)
+        self.adr = Adr(first if self.is_abp else first + more)
+        self.repeats = 0
+        """How often the last frame came again."""
         self.reserved = range(0)
         """Downlink counters that are on disk as used, and are not."""
 
@@ -54,7 +59,7 @@ class Session:
         else:
             lost = 0 if last is None else verdict.f_cnt - last - 1
         self.counter.take(verdict.f_cnt, frame.mic, now_s)
-        self.is_offered = False
+        self.is_offered, self.repeats = False, 0
         return min(lost, 65_535)
 
     def next_down(self) -> int | None:

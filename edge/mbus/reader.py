@@ -28,6 +28,7 @@ RESET, ASK, SELECT = 0x40, 0x5B, 0x53
 TOGGLE = 0x20
 """The frame count bit: where it changed a meter goes on to its next telegram, else it repeats the last one."""
 SELECTION = 0x52
+MOST_TELEGRAMS = 32
 
 
 class MeterReader:
@@ -71,7 +72,8 @@ class MeterReader:
         at_s = 0.0
         records: list[Record] = []
         previous = b""
-        for _ in range(self._half.telegrams):
+        # without a reset the next reading goes on where this one ends: then all must be asked for
+        for _ in range(self._half.telegrams if self._half.reset else MOST_TELEGRAMS):
             answer = await self._ask(line, frame.short_frame(ASK | self._toggle, self._address), self._check_origin)
             at_s = at_s or line.asked_at_s
             self._toggle ^= TOGGLE
@@ -82,7 +84,7 @@ class MeterReader:
             records += found.content.records
             mapped = self._readings.apply(records)
             self._say(found, mapped)
-            if not mapped.missing or not found.content.more_follow:
+            if not found.content.more_follow or (self._half.reset and not mapped.missing):
                 break
         return self._readings.apply(records), at_s, len(records)
 

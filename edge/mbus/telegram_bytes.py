@@ -7,8 +7,8 @@ from pathlib import Path
 
 from base.errors import ConfigError, Position
 
-_HEX = re.compile(r"^(?:0x)?[0-9A-Fa-f]{2}(?:[ :\t,]*(?:0x)?[0-9A-Fa-f]{2})*$")
-_SEPARATORS = re.compile(r"0x|[ :\t,]")
+_HEX = re.compile(r"^\|?(?:0x)?[0-9A-Fa-f]{2}(?:[ :\t,|_]*(?:0x)?[0-9A-Fa-f]{2})*\|?$")
+_SEPARATORS = re.compile(r"0x|[ :\t,|_]")
 LARGEST_FILE = 1 << 20
 
 
@@ -33,7 +33,7 @@ def read_telegrams(text_or_file: str) -> list[bytes]:
 
 
 def from_hex(text: str) -> bytes | None:
-    """Read hexadecimal digits, with blanks, colons or commas between bytes; None where it is something else."""
+    """Read hexadecimal digits, with blanks or other marks between bytes; None where it is something else."""
     text = text.strip()
     return bytes.fromhex(_SEPARATORS.sub("", text)) if _HEX.match(text) else None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from base.errors import PermanentError
-from edge.decoding import bytes_of
+from edge.given_bytes import read_given
 from edge.sml import telegram
 from edge.sml.frames import Broken, Frames
 from edge.sml.items import BadFieldError
@@ -25,7 +25,7 @@ def command(*, given: str, as_json: bool) -> None:
 
     Example: messnetz device decode sml telegram.bin
     """
-    said, errors = decode(bytes_of(given, "SML telegrams"))
+    said, errors = decode(read_given(given))
     if not said:
         raise PermanentError(f"no SML telegram: {errors[0] if errors else 'nothing begins with 1B1B1B1B 01010101'}")
     if as_json:

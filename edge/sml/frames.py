@@ -69,6 +69,8 @@ class Frames:
                 self._at += 8
             elif buffer[self._at + 4] == END:
                 return self._close(self._at + 8)
+            elif buffer[self._at + 4 : self._at + 8] == START[4:]:
+                return self._give_up("it is cut off", self._at)
             else:
                 return self._give_up("an escape that means nothing")
             if self._at > MOST_BYTES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ SENDER = Text(
     en="sent by {number} ({manufacturer}, version {version}), {medium}{encrypted}",
 )
 ENCRYPTED = Text(de=", verschlüsselt", en=", encrypted")
-UNREADABLE = Text(de="verschlüsselt: {why}", en="encrypted: {why}")
+UNREADABLE = Text(de="nicht lesbar: {why}", en="unreadable: {why}")
 
 
 @click.command()
@@ -37,7 +36,7 @@ UNREADABLE = Text(de="verschlüsselt: {why}", en="encrypted: {why}")
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects, one for each telegram.")
 def decode(*, telegram_or_file: str, key_file: Path | None, as_json: bool) -> None:
-    """Decode wireless M-Bus telegrams (EN 13757, OMS) and show every record.
+    """Decode wireless M-Bus telegrams and show every record.
 
     HEX is one telegram from its length byte on, with or without checksums; a file has one in each line, or is binary.
     Of what is encrypted without a known key the sender is shown, and that it is.
@@ -46,7 +45,7 @@ def decode(*, telegram_or_file: str, key_file: Path | None, as_json: bool) -> No
     """
     known = {} if key_file is None else key_files.load(key_file)
     decoder = Decoder(lambda address: known.get(address.number))
-    shown = [_decoded(decoder, data) for data in read_telegrams(re.sub(r"[|_]", "", telegram_or_file))]
+    shown = [_decoded(decoder, data) for data in read_telegrams(telegram_or_file)]
     if as_json:
         click.echo(json.dumps([_object(*each) for each in shown]))
         return

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edge.interface import Measured
     from edge.mqtt_bus import MqttTarget, Said
     from edge.mqtt_source import Message
 
@@ -42,6 +43,11 @@ class MeterInterpreter:
     def follow(self, devices: Sequence[MqttTarget]) -> None:
         """Go on with other meters."""
         self._meters.follow(wanted(devices))
+
+    def take(self, device: str) -> Measured | None:
+        """None: each telegram that is taken is a sample of its own."""
+        del device
+        return None
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -24,8 +24,11 @@ STOP_S = 20.0
 CUT_SHORT_MS = 2_000
 """A poll so soon before an agent is held, or after it goes on, may find the agent's patience at its end."""
 LOOK_S = 0.5
-STALLED_S = 0.3
-"""Who had no turn for so long between two looks may be late by more than an agent's patience with its meters."""
+STALLED_S = 0.6
+"""Where an agent and its meters had no turn for so long together, from one look to the next but one, an answer may be
+later than the agent's patience of a second."""
+STALLED_MS = 1_000
+"""A poll so soon before and after it may have been cut short."""
 MOST_FLIPS = 24
 FORGOTTEN = 0.5
 """How often a disk that fails cannot be read either; else the kernel still has in memory what is on it."""
@@ -45,6 +48,8 @@ class Inflictor:
         self._waiting: set[asyncio.Task[None]] = set()
         self.owing: set[str] = set()
         """Agents that have not been asked to send again yet, since the database was restored."""
+        self._refusals: dict[str, str] = {}
+        """What they said to it last."""
         self._actions: dict[str, Callable[[Fault], Awaitable[str]]] = {
             "kill": self._kill,
             "pause": self._pause,
@@ -76,18 +81,21 @@ class Inflictor:
         """
         agents = self._plant.agents
         starved_s = dict.fromkeys(agents, 0.0)
+        late_s, since_ms = dict.fromkeys(agents, 0.0), now_ms()
         while True:
-            since_ms, at_s = now_ms(), time.monotonic()
+            looked_ms, at_s = now_ms(), time.monotonic()
             await asyncio.sleep(LOOK_S)
-            is_late = time.monotonic() - at_s > LOOK_S + STALLED_S
+            own_s = time.monotonic() - at_s - LOOK_S
             before_s, starved_s = starved_s, {agent: self._plant.processes[agent].starved_s for agent in agents}
-            late = [agent for agent in agents if is_late or starved_s[agent] - before_s[agent] > STALLED_S]
-            if late:
-                self._waiting.add(asyncio.create_task(self._doubt_later(late, since_ms - CUT_SHORT_MS)))
+            earlier_s, late_s = late_s, {a: own_s + max(0.0, starved_s[a] - before_s[a]) for a in agents}
+            stalled = [agent for agent in agents if earlier_s[agent] + late_s[agent] > STALLED_S]
+            if stalled:
+                self._waiting.add(asyncio.create_task(self._doubt_later(stalled, since_ms - STALLED_MS)))
+            since_ms = looked_ms
 
     async def _doubt_later(self, agents: list[str], since_ms: int) -> None:
-        until_ms = now_ms() + CUT_SHORT_MS
-        await asyncio.sleep(CUT_SHORT_MS / 1000)
+        until_ms = now_ms() + STALLED_MS
+        await asyncio.sleep(STALLED_MS / 1000)
         for agent in agents:
             self._doubt(agent, since_ms, until_ms)
 
@@ -100,7 +108,8 @@ class Inflictor:
             async with asyncio.timeout(timeout_s):
                 await asyncio.gather(*self._owing)
         except TimeoutError as error:
-            raise DemoError(f"{', '.join(sorted(self.owing))} cannot be asked to send again") from error
+            words = "; ".join(f"{agent} ({self._refusals.get(agent, 'no word')})" for agent in sorted(self.owing))
+            raise DemoError(f"cannot be asked to send again: {words}") from error
 
     async def close(self) -> None:
         """End what still runs."""
@@ -245,7 +254,8 @@ class Inflictor:
             begin, end = span if not self._plant.has_clocks else ("1990-01-01", "2099-12-31")
             try:
                 await run(("gateway", "resend", file, "--from", begin, "--to", end), RESEND_TIMEOUT_S)
-            except DemoError:
+            except DemoError as error:
+                self._refusals[agent] = str(error)
                 await asyncio.sleep(RESEND_PAUSE_S)
                 continue
             self.owing.discard(agent)

@@ -67,7 +67,7 @@ def test_quick_is_quick() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["path", "modbus", "growth", "collector", "drain", "fleet"])
+@pytest.mark.parametrize("name", ["path", "modbus", "drivers", "growth", "collector", "drain", "fleet"])
 def test_a_bench_runs_and_leaves_its_rows(name: str, tmp_path: Path) -> None:
     """Every row has a figure; so none rots unseen."""
     for kind in (Mosquitto, Influx1):

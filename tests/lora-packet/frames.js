@@ -32,12 +32,12 @@ const operations = {
     };
   },
 
-  uplink({ dev_addr, nwk_s_key, app_s_key, f_cnt, f_port, payload, f_opts, confirmed, ack, adr_ack_req }) {
+  uplink({ dev_addr, nwk_s_key, app_s_key, f_cnt, f_port, payload, f_opts, confirmed, ack, adr, adr_ack_req }) {
     const fields = {
       MType: confirmed ? "Confirmed Data Up" : "Unconfirmed Data Up",
       DevAddr: hex(dev_addr),
       FCnt: number(f_cnt & 0xffff, 2),
-      FCtrl: { ADR: adr_ack_req, ADRACKReq: adr_ack_req, ACK: ack, FPending: false },
+      FCtrl: { ADR: adr || adr_ack_req, ADRACKReq: adr_ack_req, ACK: ack, FPending: false },
       FOpts: hex(f_opts),
       FPort: f_port,
       payload: hex(payload),

@@ -55,7 +55,7 @@ def test_a_counter_goes_on_where_history_ends() -> None:
     for hours in range(0, 24 * 60, 7):
         at_ms = BEGIN_MS + hours * HOUR_MS
         for device in DEMO.devices:
-            for energy in sorted(shapes.ENERGIES):
+            for energy in sorted(shapes.ENERGIES.intersection(device.model.names)):
                 assert past.truth(device.id, energy, at_ms) <= DEMO.truth(device.id, energy, at_ms)
 
 

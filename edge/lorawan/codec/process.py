@@ -17,7 +17,7 @@ START_S = 20.0
 """Until a worker must have said that it is there: a Pi under load takes seconds to start a Python."""
 ANSWER_S = 0.8
 """Until the reply to the oldest call must have come, on the wall clock."""
-BUSY_S = 0.1
+BUSY_S = 0.05
 """Of processor time: a worker that had less of it while nothing came was not given any, or was stopped."""
 END_S = 1.0
 FILE = Path(worker.__file__)

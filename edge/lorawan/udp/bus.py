@@ -33,6 +33,10 @@ PATIENCE = 3.5
 """Intervals without a word after which a device counts as silent: LoRaWAN loses frames now and then."""
 LEAST_PATIENCE_S = 600.0
 DECODE_AGAIN_S = 5.0
+SAY_S = 3600.0
+"""How often the log tells what was counted."""
+TAKEN_S = 1.3
+"""How long the acknowledgement of a message waits until it is decoded and delivered; RX2 can be met then."""
 
 
 class LorawanUdpBus:
@@ -47,7 +51,8 @@ class LorawanUdpBus:
         self._concentrators: Concentrators | None = None
         self._state: State | None = None
         self._opening = asyncio.Lock()
-        self._ready: deque[Heard] = deque()
+        self._ready: deque[tuple[Heard, asyncio.Event | None]] = deque()
+        """Samples, and with the last one of an uplink what tells that it was taken."""
         self._taking: Received | None = None
         self._heard_s: dict[str, float] = {}
         self._faults: Counter[str] = Counter()
@@ -55,6 +60,8 @@ class LorawanUdpBus:
         self._began_s = time.monotonic()
         self._why = ""
         self._backoff = Backoff(f"bus {plan.id}", logger, cap_s=15.0)
+        self._decoding = Backoff(f"bus {plan.id}: decoding", logger)
+        self._say_at_s = self._began_s + SAY_S
         self._take(plan)
 
     def _take(self, plan: LorawanUdpPlan) -> None:
@@ -77,7 +84,10 @@ class LorawanUdpBus:
                 self._taking = None
                 raise
             self._taking = None
-        return self._ready.popleft()
+        heard, taken = self._ready.popleft()
+        if taken is not None:  # whoever waits for it has its turn when this sample was delivered
+            taken.set()
+        return heard
 
     async def _opened(self) -> Network:
         """Return the server; open it before, however often that has to be tried."""
@@ -100,6 +110,7 @@ class LorawanUdpBus:
         network = Network(
             plan.id, self._state, concentrators, net_id=plan.net_id, antenna_gain_dbi=plan.antenna_gain_dbi
         )
+        network.patience_s = TAKEN_S
         network.serve(members)
         concentrators.on_frame = network.frame
         await concentrators.open(plan.host, plan.port)
@@ -132,16 +143,17 @@ class LorawanUdpBus:
                 said = await self._models[target.id].readings(received.uplink, lost=received.lost)
                 break
             except NoWorkerError as error:
-                logger.warning("bus %s: %s; tried again", self._plan.id, error)
-                await asyncio.sleep(error.retry_after_s or DECODE_AGAIN_S)
+                await asyncio.sleep(max(DECODE_AGAIN_S, self._decoding.failed(error)))
+        self._decoding.succeeded()
         if said.fault is not None:
             self._faults[target.id] += 1
             self._log_of(target.id).failed(said.fault)
         else:
             self._log_of(target.id).succeeded()
         samples = [_measured(taken, received.at_s) for taken in (*said.before, said.now)]
-        self._ready.extend(Heard(target.id, measured) for measured in samples[:-1])
-        self._ready.append(Heard(target.id, samples[-1], before_sealing=received.before_sealing))
+        self._ready.extend((Heard(target.id, measured), None) for measured in samples[:-1])
+        last = Heard(target.id, samples[-1], before_sealing=received.before_sealing)
+        self._ready.append((last, received.taken))
 
     def _log_of(self, device: str) -> Backoff:
         if device not in self._fault_log:
@@ -153,13 +165,20 @@ class LorawanUdpBus:
 
         Raises: ParkedError where it was, or may yet be; NoAnswerError where it is silent for too long.
         """
-        await asyncio.sleep(0)
+        self._say_counts()
         patience_s = max(LEAST_PATIENCE_S, PATIENCE * self._targets[device].interval_s)
         now_s = time.monotonic()
         silent_s = now_s - self._heard_s.get(device, self._began_s)
         if silent_s < patience_s:
             raise ParkedError(f"device {device} speaks when it wants; silent for {silent_s:.0f} s")
         raise NoAnswerError(self._why or self._why_silent(device, silent_s))
+
+    def _say_counts(self) -> None:
+        if time.monotonic() < self._say_at_s:
+            return
+        self._say_at_s = time.monotonic() + SAY_S
+        counted = ", ".join(f"{count} {name}" for name, count in sorted(self.counts().items()) if count)
+        logger.info("bus %s, since it was opened: %s", self._plan.id, counted or "nothing was heard")
 
     def _why_silent(self, device: str, silent_s: float) -> str:
         eui = self._targets[device].dev_eui

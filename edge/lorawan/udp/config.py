@@ -61,5 +61,8 @@ class LorawanUdpBusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     state: str | None = None
     """The file with sessions and counters; `/var/lib/messnetz/lorawan-<id>.sqlite` unless set. Lost, devices must join
     anew."""
+    codecs: str | None = None
+    """A directory with your own copy of a codec repository, for devices that name a `codec` in place of a profile;
+    relative to this file."""
     devices: Annotated[list[LorawanUdpDevice], msgspec.Meta(min_length=1)]
     """What is heard. Others are ignored."""

@@ -11,8 +11,8 @@ from edge import planning
 from edge.interface import Place
 from edge.lorawan import airtime
 from edge.lorawan import keys as keyring
-from edge.lorawan import profile as profiles
 from edge.lorawan.keys import dev_eui
+from edge.lorawan.mapped import profile_for
 from edge.lorawan.profile import LorawanProfile
 from edge.lorawan.udp.config import STATE_DIRECTORY, LorawanUdpBusConfig
 from edge.stream import parse_endpoint
@@ -177,7 +177,7 @@ def _targets(document: Document, path: Path_, config: LorawanUdpBusConfig, keys_
             raise document.error((*at, "dev_eui"), f"{eui}, which {known[eui]!r} has", "each DevEUI once")
         known[eui] = device.id
         of_device = _keys(document, at, device, keys, keys_file)
-        profile = planning.profile_of(document, (*at, "profile"), device.profile, profiles.DRIVER, profiles.load)
+        profile = profile_for(document, at, device, config.codecs)
         values = planning.parameters_of(document, at, device, profile)
         target = LorawanTarget(
             device.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import Any
 
 import codec_runs
@@ -145,3 +146,47 @@ def test_depth_is_bounded() -> None:
     assert decoded(fits)
     with pytest.raises(CodecError, match="levels"):
         decoded(too_deep)
+
+
+BUFFER = """function decodeUplink(input) {
+  const buffer = Buffer.from(input.bytes), data = {};
+  for (const kind of KINDS) data[kind] = buffer['read' + kind](1);
+  const again = Array.from(Buffer.from(buffer.toString('base64'), 'base64'));
+  return {data: {...data, hex: buffer.toString('hex'), again,
+    three: buffer.readUIntBE(1, 3), six: buffer.readIntLE(1, 6), text: buffer.toString('latin1').length}};
+}"""
+FORMATS = {
+    "UInt8": ">B",
+    "Int8": ">b",
+    "UInt16BE": ">H",
+    "UInt16LE": "<H",
+    "Int16BE": ">h",
+    "Int16LE": "<h",
+    "UInt32BE": ">I",
+    "UInt32LE": "<I",
+    "Int32BE": ">i",
+    "Int32LE": "<i",
+}
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.binary(min_size=9, max_size=9))
+def test_our_buffer_reads_as_nodes_does(payload: bytes) -> None:
+    """Codecs were written for Node's: the same numbers, of all widths and both orders."""
+    source = BUFFER.replace("KINDS", json.dumps(list(FORMATS)))
+    data = codec_runs.decode(source, 1, payload).data
+    assert {kind: data[kind] for kind in FORMATS} == {
+        kind: struct.unpack_from(form, payload, 1)[0] for kind, form in FORMATS.items()
+    }
+    assert (data["hex"], data["again"], data["text"]) == (payload.hex(), list(payload), 9)
+    assert data["three"] == int.from_bytes(payload[1:4], "big")
+    assert data["six"] == int.from_bytes(payload[1:7], "little", signed=True)
+
+
+@pytest.mark.parametrize(
+    "call", ["readUInt8(2)", "readInt16LE(1)", "readUInt32BE(0)", "readFloatBE(0)", "readUInt8(-1)"]
+)
+def test_our_buffer_reads_nothing_beyond_its_end(call: str) -> None:
+    """A message that was cut short is an error, and not a number."""
+    with pytest.raises(CodecError, match="RangeError"):
+        codec_runs.decode(f"function decodeUplink(i) {{ return {{a: Buffer.from(i.bytes).{call}}} }}", 1, b"ab")

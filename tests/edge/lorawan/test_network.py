@@ -11,7 +11,8 @@ from lorawan_site import APP_KEY, FIXED, HOST, JOINER, KEYS, MEMBERS, device_key
 
 from base.errors import PermanentError
 from edge.lorawan import eu868
-from edge.lorawan.network import Member
+from edge.lorawan.adr import FRAMES
+from edge.lorawan.network import MOST_REPEATS, Member
 from simulator.concentrator import Air, Concentrator
 
 if TYPE_CHECKING:
@@ -140,6 +141,19 @@ async def test_a_confirmed_uplink_is_acknowledged_in_rx1(tmp_path: Path, packets
         assert (second["ack"], second["mic_ok"], second["f_cnt"]) == (True, True, 1)
         assert (await _uplink(site)).uplink.is_confirmed
         assert (site.network.uplinks.qsize(), site.network.counts["duplicates"]) == (0, 1)
+
+
+@in_loop
+async def test_who_repeats_a_frame_for_ever_is_not_answered_for_ever(tmp_path: Path, packets: LoraPacket) -> None:
+    """A device repeats eight times; each answer uses up a number that cannot be used again."""
+    async with run_site(tmp_path / "state") as site:
+        frame = packets.uplink(KEYS, 4, b"x", confirmed=True)
+        for count in range(MOST_REPEATS + 3):
+            site.concentrator.push(frame)
+            await _until(site, frames=count + 1)
+        await _until(site, duplicates=MOST_REPEATS + 2, downlinks=MOST_REPEATS + 1)
+        await asyncio.sleep(NOTHING)
+        assert site.network.counts["downlinks"] == MOST_REPEATS + 1
 
 
 @in_loop
@@ -330,6 +344,22 @@ async def test_a_device_that_asks_whether_it_is_heard_is_answered(tmp_path: Path
         assert down["f_opts"].startswith("02")
         payloads = [(await _uplink(site)).uplink for _ in range(3)]
         assert [(uplink.f_port, uplink.payload) for uplink in payloads] == [(1, b"x"), (1, b"x"), (0, b"")]
+
+
+@in_loop
+async def test_a_device_that_is_heard_well_is_told_to_send_faster(tmp_path: Path, packets: LoraPacket) -> None:
+    """After twenty frames; one that refuses is left alone. A device without join knows three channels."""
+    slow = Air(datr="SF12BW125", snr_db=5.0)
+    async with run_site(tmp_path / "state") as site:
+        for f_cnt in range(FRAMES):
+            site.concentrator.push(packets.uplink(KEYS, f_cnt, b"x", adr=True), slow)
+        down = packets.open_downlink(KEYS, (await _ordered(site.concentrator)).phy)
+        assert (down["mic_ok"], down["f_opts"]) == (True, "0350070001")  # 5 + 20 - 10 dB: five steps of 3 dB, to DR5
+        site.concentrator.push(packets.uplink(KEYS, FRAMES, b"x", adr=True, f_opts=b"\x03\x05"), slow)
+        for f_cnt in range(FRAMES + 1, 2 * FRAMES + 2):
+            site.concentrator.push(packets.uplink(KEYS, f_cnt, b"x", adr=True), slow)
+        await _until(site, new=2 * FRAMES + 2)
+        assert site.network.counts["downlinks"] == 1
 
 
 @in_loop

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lorawan_site import MEMBERS
 
-from edge.lorawan import crypto, phy
+from edge.lorawan import crypto, eu868, phy
+from edge.lorawan.concentrators import Concentrators
 from edge.lorawan.crypto import SessionKeys
+from edge.lorawan.decode import explain
+from edge.lorawan.gwmp import Reception
+from edge.lorawan.network import Network
 from edge.lorawan.phy import Accept, Data, FrameError, JoinAccept, JoinRequest, MType
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from edge.lorawan.state import State
 
 UPSTREAM = {
     "40f7ec10e081000002015a171220b0c6d6470fc3": {"NwkSKey": "17da125f3d55b28cc16a8111bd1d6c0b"},
@@ -145,3 +151,49 @@ def test_a_frame_comes_back_as_it_was(frame: Data) -> None:
     assert not crypto.is_mic(parsed.mic, crypto.data_mic(KEYS.nwk_s_key, parsed, frame.f_cnt ^ 0x10000))
     plain: dict[str, Any] = parsed._asdict() | {"payload": crypto.crypt(KEYS.app_s_key, parsed, frame.f_cnt)}
     assert plain | {"mic": b"", "signed": b""} == frame._asdict() | {"f_cnt": frame.f_cnt & 0xFFFF}
+
+
+FRAME_LIKE = st.one_of(
+    st.binary(max_size=40),
+    st.builds(
+        lambda first, rest: bytes([first]) + rest, st.sampled_from([0x00, 0x20, 0x40, 0x80]), st.binary(max_size=32)
+    ),
+    st.builds(lambda rest: bytes.fromhex("40da1b0126") + rest, st.binary(min_size=4, max_size=40)),
+)
+"""Anything; frames of each kind; and frames that name a device of the site."""
+
+
+@given(st.lists(FRAME_LIKE, max_size=5))
+@settings(max_examples=150, derandomize=True)
+def test_no_frame_ends_the_network_server(frames: list[bytes]) -> None:
+    """Whatever is heard is counted, and nothing of it is a fault of ours or becomes an uplink."""
+
+    async def hear() -> None:
+        state = State(Path(directory) / "state.sqlite")
+        network = Network("roof", state, Concentrators("roof", ()))
+        network.serve(MEMBERS)
+        for frame in frames:
+            network.frame([Reception("b827ebfffe000001", frame, 0, 868_100_000, eu868.DATA_RATES[5])])
+        while network._tasks:  # noqa: ASYNC110 - they end by themselves
+            await asyncio.sleep(0)
+        counts = network.counts
+        assert counts["faults"] == 0
+        assert sum(counts[name] for name in ("rubbish", "foreign", "bad_mic", "join_bad_mic")) == len(frames)
+        assert network.uplinks.empty()
+        await network.close()
+        state.close()
+
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(hear())
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=300, derandomize=True)
+def test_any_octets_are_explained_or_refused(octets: bytes) -> None:
+    """With and without keys; what is said is JSON."""
+    for keys in ({}, {eui: member.keys for eui, member in MEMBERS.items()}):
+        try:
+            said = explain(octets, keys)
+        except FrameError:
+            continue
+        assert json.loads(json.dumps(said))["size"] == len(octets)

@@ -114,6 +114,20 @@ async def test_each_reading_is_measured_anew(tmp_path: Path) -> None:
     await line.unplug()
 
 
+@pytest.mark.parametrize("telegrams", [2, 4])
+@on_a_loop
+async def test_an_answer_in_several_telegrams_is_put_together(tmp_path: Path, telegrams: int) -> None:
+    """As long as the meter has more, and readings are missing; the next reading begins with the first one again."""
+    times = iter(range(AT_MS, AT_MS + 100_000, 1000))
+    journal = Journal()
+    split = HeatMeter("heat-1", 1, Plate("66660001"), journal, clock=lambda: next(times), telegrams=telegrams)
+    line = MbusLine([split], tmp_path / "line")
+    async with at_work(line, planned(tmp_path / "line", "address: 1", "secondary: '66660001'")) as bus:
+        for number, device in enumerate(("heat-1", "heat-2", "heat-1")):
+            assert values(await bus.read(device)) == truth("heat-1", AT_MS + 1000 * number)
+    assert [poll.polled_at_ms for poll in journal.polls] == [AT_MS, AT_MS + 1000, AT_MS + 2000]
+
+
 @on_a_loop
 async def test_a_wildcard_selects_and_two_answers_collide(tmp_path: Path) -> None:
     """One digit F too many, and both meters answer at once: an error of that device alone, and no wrong value."""

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import os
+import random
 import tty
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -216,6 +217,57 @@ async def test_a_pulled_receiver_comes_back(tmp_path: Path) -> None:
         stick.say(of_cul(IPERL))
         assert (await first).device == "water"
         assert stick.heard in (told * 2, RECEIVERS["cul"].modes["T"] * 2)
+
+
+def spoilt(said: bytes, chance: random.Random) -> bytes:
+    """A telegram as radio and a bad plug leave it: a digit changed, cut short, or noise around it."""
+    match chance.randrange(3):
+        case 0:
+            at = chance.randrange(1, len(said) - 6)
+            return said[:at] + chance.choice(b"0123456789ABCDEFxyz").to_bytes() + said[at + 1 :]
+        case 1:
+            return said[: chance.randrange(len(said))] + b"\r\n"
+    return chance.randbytes(30) + said
+
+
+@pytest.mark.slow
+@on_a_loop
+async def test_an_hour_of_noise_gives_no_wrong_value(tmp_path: Path) -> None:
+    """A telegram every 16 s, one in five spoilt, and the port pulled now and then: what arrives is what was sent."""
+    stick, chance = Stick(tmp_path / "stick"), random.Random(7)  # noqa: S311 - no secret
+    meter = METERS[0].replace("interval_s: 60", "interval_s: 0.1")
+    sent: set[float] = set()
+    got: list[float] = []
+    async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: cul", meter, file=tmp_path)) as (
+        bus,
+        first,
+    ):
+        bus._meters._taken_s = _Forgetful()  # each telegram is an interval of its own
+        for litres in range(1000, 1225):
+            if litres % 75 == 0:
+                stick.unplug()
+                await until(lambda: bool(bus._line_why))
+                stick.plug()
+                await until(lambda: not bus._line_why)
+            said = of_cul(IPERL.replace("89E20100", litres.to_bytes(4, "little").hex().upper()))
+            sent.add(litres / 1000)
+            if chance.random() < 0.2:
+                stick.say(spoilt(said, chance))
+                continue
+            before = bus.traffic("water").requests
+            stick.say(b"\r\n" + said)
+            await until(lambda before=before: bus.traffic("water").requests > before)  # type: ignore[misc]
+        got.append(volumes((await first).measured)["water_volume"])
+        while not bus._samples.empty():
+            got.append(volumes((await bus.heard()).measured)["water_volume"])
+    assert set(got) <= sent
+    assert got == sorted(got)
+    assert len(set(got)) > 170
+
+
+class _Forgetful(dict[str, float]):
+    def get(self, *_: object) -> None:  # type: ignore[override]
+        return None
 
 
 @settings(max_examples=200, derandomize=True)

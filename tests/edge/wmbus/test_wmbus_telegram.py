@@ -226,3 +226,7 @@ def test_a_telegram_on_the_command_line_is_shown(tmp_path: Path) -> None:
     assert (found["encrypted"], found["records"][0]["value"]) == (True, 28504.27)
     assert "28504.27 m3" in CliRunner().invoke(command.decode, [MODE_5, "--key-file", str(file)]).output
     assert isinstance(CliRunner().invoke(command.decode, ["0944"]).exception, PermanentError)
+    lines = tmp_path / "of_two_meters.txt"
+    lines.write_text(f"|{CLEAR[:22]}_{CLEAR[22:]}|\n{MODE_5}\n")
+    found = json.loads(CliRunner().invoke(command.decode, [str(lines), "--json"]).output)
+    assert [each["encrypted"] for each in found] == [False, True]

@@ -1,0 +1,312 @@
+"""Meters that an agent reads for an hour over a bad line: what they say, and what they said when.
+
+Each kind of subject is a row of `SUBJECTS`, which `simulator.hour` plays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from simulator import d0, sml
+from simulator.devices import Journal, Poll
+from simulator.heat import HEAT_METER
+from simulator.mbus import HeatMeter, MbusLine, Plate
+from simulator.ports import Noise, Port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+Values: TypeAlias = "dict[str, float]"
+DEVICE = "meter"
+INTERVAL_S = 2.0
+TELEGRAM_S = 0.5
+ASKED_S = 4.0
+MBUS_BAUD_RATE = 2400
+KEPT_DIGITS = 1e-9
+
+
+class Spoken:
+    """What a device said, and when: by the names of the readings, in the quantities' units."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._values: list[Values] = []
+
+    def note(self, values: Values) -> None:
+        """Keep what was said now."""
+        self._times.append(time.time())
+        self._values.append(values)
+
+    @property
+    def words(self) -> int:
+        """How often it spoke."""
+        return len(self._times)
+
+    def allows(self, name: str, value: float, since_s: float, until_s: float) -> bool:
+        """Whether a reading lies within what was said between two Unix times: a mean does, and a last value."""
+        first, last = bisect_left(self._times, since_s), bisect_left(self._times, until_s)
+        said = [values[name] for values in self._values[first:last] if name in values]
+        if not said:
+            return False
+        slack = KEPT_DIGITS * max(1.0, abs(value))
+        return min(said) - slack <= value <= max(said) + slack
+
+
+class Subject(Protocol):
+    """A simulated device on a bus of its own."""
+
+    spoken: Spoken
+    interval_s: float
+    """Between two samples of the agent."""
+
+    @property
+    def spoiled(self) -> int:
+        """How many telegrams the line spoiled."""
+
+    def bus(self) -> dict[str, Any]:
+        """What the gateway's file says of its bus."""
+
+    async def plug(self) -> None:
+        """Put its port in."""
+
+    async def unplug(self) -> None:
+        """Pull its port out."""
+
+    async def play(self) -> None:
+        """Be at work until cancelled."""
+
+
+def measured() -> Values:
+    """What all subjects measure now: values that change slowly enough for a wrong one to stand out."""
+    now_s = time.time()
+    watts = 1200 + 300 * math.sin(now_s / 60)
+    return {
+        "active_power": round(watts, 2),
+        "active_power/L1": round(watts / 3, 2),
+        "voltage/L1": round(230 + 2 * math.sin(now_s / 45), 1),
+        "active_energy_import": round(1000 + (now_s % 1e6) / 3600, 4),
+        "active_energy_export": 12.5,
+    }
+
+
+class Speaker:
+    """A meter that speaks by itself."""
+
+    interval_s = INTERVAL_S
+
+    def __init__(
+        self,
+        link: Path,
+        noise: Noise,
+        say: Callable[[Values], bytes],
+        bus: Mapping[str, Any],
+        measure: Callable[[], Values] | None = None,
+    ) -> None:
+        """`say`: the telegram of some values; `bus`: driver, profile and what else the gateway's file says."""
+        self.spoken = Spoken()
+        self._noise = noise
+        self._port = Port(link)
+        self._say, self._measure = say, measure or measured
+        self._bus = dict(bus)
+
+    @property
+    def spoiled(self) -> int:
+        """How many telegrams the line spoiled."""
+        return self._noise.spoiled
+
+    def bus(self) -> dict[str, Any]:
+        """Write the section of its bus."""
+        return {**_section(self._bus, self._port.address), "devices": [_device(self._bus, self.interval_s)]}
+
+    async def plug(self) -> None:
+        """Put its port in."""
+        self._port.plug()
+
+    async def unplug(self) -> None:
+        """Pull its port out."""
+        self._port.unplug()
+
+    async def play(self) -> None:
+        """Say a telegram every half second."""
+        while True:
+            values = self._measure()
+            telegram = self._say(values)
+            self.spoken.note(values)
+            self._port.send(self._noise.between())
+            self._port.send(self._noise.spoil(telegram))
+            await asyncio.sleep(TELEGRAM_S)
+
+
+class Asked:
+    """A meter that is asked."""
+
+    interval_s = ASKED_S
+
+    def __init__(self, link: Path, noise: Noise) -> None:
+        self.spoken = Spoken()
+        self._noise = noise
+        self._line = d0.AskedLine(link, [d0.AskedMeter(self._lines)], noise=noise)
+
+    @property
+    def spoiled(self) -> int:
+        """How many answers the line spoiled."""
+        return self._noise.spoiled
+
+    def bus(self) -> dict[str, Any]:
+        """Write the section of its bus."""
+        bus = {"driver": "d0", "profile": "d0/read"}
+        return {**_section(bus, self._line.port.address), "devices": [_device(bus, self.interval_s)]}
+
+    async def plug(self) -> None:
+        """Put its port in."""
+        self._line.port.plug()
+
+    async def unplug(self) -> None:
+        """Pull its port out."""
+        self._line.port.unplug()
+
+    async def play(self) -> None:
+        """Nothing: it answers."""
+        await asyncio.Event().wait()
+
+    def _lines(self) -> list[str]:
+        values = measured()
+        values["active_power"] = round(values["active_power"])
+        del values["active_power/L1"]
+        self.spoken.note(values)
+        return d0.rows(
+            {
+                "1.7.0": (values["active_power"] / 1000, "kW", 3, 3),
+                "32.7.0": (values["voltage/L1"], "V", 3, 1),
+                "1.8.0": (values["active_energy_import"], "kWh", 6, 4),
+                "1.8.0*01": (values["active_energy_import"] - 100, "kWh", 6, 4),
+                "2.8.0": (values["active_energy_export"], "kWh", 6, 4),
+            }
+        )
+
+
+class _Heard(Journal):
+    """Notes what a heat meter says as it says it."""
+
+    def __init__(self, spoken: Spoken) -> None:
+        super().__init__()
+        self._spoken = spoken
+
+    def note(self, poll: Poll, readings: int) -> int:
+        """Note one telegram."""
+        at_ms = poll.polled_at_ms
+        self._spoken.note({name: HEAT_METER.truth(poll.device, name, at_ms) for name in HEAT_METER.names})
+        return super().note(poll, readings)
+
+
+class Mbus:
+    """A heat meter on a wired M-Bus."""
+
+    interval_s = ASKED_S
+
+    def __init__(self, link: Path, noise: Noise) -> None:
+        self.spoken = Spoken()
+        meter = HeatMeter(DEVICE, 1, Plate("66660001"), _Heard(self.spoken))
+        self._line = MbusLine([meter], link, noise=noise.share, baud_rate=MBUS_BAUD_RATE)
+
+    @property
+    def spoiled(self) -> int:
+        """How many answers the line spoiled."""
+        return self._line.spoiled
+
+    def bus(self) -> dict[str, Any]:
+        """Write the section of its bus."""
+        bus = {"driver": "mbus", "profile": HEAT_METER.profile, "baud_rate": MBUS_BAUD_RATE}
+        device = {**_device(bus, self.interval_s), "address": 1}
+        return {**_section(bus, self._line.address), "devices": [device]}
+
+    async def plug(self) -> None:
+        """Put its port in."""
+        await self._line.plug()
+
+    async def unplug(self) -> None:
+        """Pull its port out."""
+        await self._line.unplug()
+
+    async def play(self) -> None:
+        """Nothing: it answers."""
+        await asyncio.Event().wait()
+
+
+def dust() -> Values:
+    """What a particle sensor measures now."""
+    now_s = time.time()
+    return {"pm25": round(12 + 3 * math.sin(now_s / 60), 1), "pm10": round(25 + 5 * math.sin(now_s / 50), 1)}
+
+
+def _sds011(values: Values) -> bytes:
+    numbers = (round(values[name] * 10).to_bytes(2, "little") for name in ("pm25", "pm10"))
+    data = b"".join(numbers) + b"\xa1\x60"
+    return b"\xaa\xc0" + data + bytes([sum(data) & 0xFF]) + b"\xab"
+
+
+def _sml(values: Values) -> bytes:
+    rows = (
+        sml.Value("1-0:1.8.0", round(values["active_energy_import"] * 10_000), sml.WATT_HOUR, -1, status=0x1C0104),
+        sml.Value("1-0:2.8.0", round(values["active_energy_export"] * 10_000), sml.WATT_HOUR, -1),
+        sml.Value("1-0:16.7.0", round(values["active_power"] * 100), sml.WATT, -2, 4),
+        sml.Value("1-0:36.7.0", round(values["active_power/L1"] * 100), sml.WATT, -2, 4),
+        sml.Value("1-0:32.7.0", round(values["voltage/L1"] * 10), sml.VOLT, -1, 2, is_signed=False),
+    )
+    return sml.meter_telegram("ISK", 4_711_000, rows, transaction=int(time.monotonic() * 10))
+
+
+def _pushed(values: Values) -> bytes:
+    return d0.push(
+        "XYZ5METER",
+        d0.rows(
+            {
+                "1-0:1.8.0*255": (values["active_energy_import"], "kWh", 8, 4),
+                "1-0:2.8.0*255": (values["active_energy_export"], "kWh", 8, 4),
+                "1-0:16.7.0*255": (values["active_power"], "W", 6, 2),
+                "1-0:36.7.0*255": (values["active_power/L1"], "W", 6, 2),
+                "1-0:32.7.0*255": (values["voltage/L1"], "V", 4, 1),
+            }
+        ),
+    )
+
+
+def _p1(values: Values) -> bytes:
+    values["active_power"] = round(values["active_power"])
+    values["active_power/L1"] = round(values["active_power/L1"])
+    values["active_energy_import"] = round(values["active_energy_import"], 3)
+    rows = {
+        "1-0:1.8.1": (values["active_energy_import"], "kWh", 6, 3),
+        "1-0:1.8.2": (0.0, "kWh", 6, 3),
+        "1-0:2.8.1": (values["active_energy_export"], "kWh", 6, 3),
+        "1-0:2.8.2": (0.0, "kWh", 6, 3),
+        "1-0:1.7.0": (values["active_power"] / 1000, "kW", 2, 3),
+        "1-0:2.7.0": (0.0, "kW", 2, 3),
+        "1-0:32.7.0": (values["voltage/L1"], "V", 4, 1),
+        "1-0:21.7.0": (values["active_power/L1"] / 1000, "kW", 2, 3),
+    }
+    return d0.p1("XYZ5METER", d0.rows(rows))
+
+
+def _section(bus: Mapping[str, Any], address: str) -> dict[str, Any]:
+    return {"id": "line", "serial": address, **{key: value for key, value in bus.items() if key != "profile"}}
+
+
+def _device(bus: Mapping[str, Any], interval_s: float) -> dict[str, Any]:
+    return {"id": DEVICE, "profile": bus["profile"], "site": "site", "interval_s": interval_s}
+
+
+SUBJECTS: dict[str, Callable[[Path, Noise], Subject]] = {
+    "sml": lambda link, noise: Speaker(link, noise, _sml, {"driver": "sml", "profile": "sml/meter"}),
+    "d0": lambda link, noise: Speaker(link, noise, _pushed, {"driver": "d0", "profile": "d0/push"}),
+    "d0-read": Asked,
+    "mbus": Mbus,
+    "pms": lambda link, noise: Speaker(link, noise, _sds011, {"driver": "pms", "profile": "nova-fitness/sds011"}, dust),
+    "p1": lambda link, noise: Speaker(link, noise, _p1, {"driver": "p1", "profile": "dsmr/p1"}),
+}
+"""Protocol -> a meter that speaks it, on a port under that link, with that noise."""
