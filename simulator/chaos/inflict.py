@@ -24,10 +24,10 @@ STOP_S = 20.0
 CUT_SHORT_MS = 2_000
 """A poll so soon before an agent is held, or after it goes on, may find the agent's patience at its end."""
 LOOK_S = 0.5
-STALLED_S = 0.6
+STALLED_S = 0.4
 """Where an agent and its meters had no turn for so long together, from one look to the next but one, an answer may be
 later than the agent's patience of a second."""
-STALLED_MS = 1_000
+STALLED_MS = 1_500
 """A poll so soon before and after it may have been cut short."""
 MOST_FLIPS = 24
 FORGOTTEN = 0.5
