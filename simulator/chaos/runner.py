@@ -230,6 +230,7 @@ class Run:
     async def _report(self) -> Report:
         self._say("reading everything back")
         plant, witness = self._plant, self.size.town.witness(self._since_ms)
+        self._inflictor.doubt_hasty()
         ledger = Ledger(witness, plant.journal.polls)
         declared: list[Gap] | None = None
         async with self._bearing():
