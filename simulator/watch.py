@@ -65,13 +65,19 @@ async def status(files: TownFiles) -> GatewayStatus:
 
     Raises: DemoError where one does not answer, or cannot read its spool.
     """
-    statuses = []
-    for gateway in files.town.gateways:
-        output = await run(("gateway", "status", str(files.gateway_file(gateway.id)), "--json"), COMMAND_TIMEOUT_S)
-        statuses.append(decode_status(output.strip()))
-        if statuses[-1].spool_error:
-            raise DemoError(f"{gateway.id}: {statuses[-1].spool_error}")
-    return GatewayStatus.total(statuses)
+    return GatewayStatus.total([await status_of(files, gateway.id) for gateway in files.town.gateways])
+
+
+async def status_of(files: TownFiles, gateway: str) -> GatewayStatus:
+    """Ask for the state of one agent and its spool, as `status` does.
+
+    Raises: DemoError where it does not answer, or cannot read its spool.
+    """
+    output = await run(("gateway", "status", str(files.gateway_file(gateway)), "--json"), COMMAND_TIMEOUT_S)
+    found = decode_status(output.strip())
+    if found.spool_error:
+        raise DemoError(f"{gateway}: {found.spool_error}")
+    return found
 
 
 async def read_store(files: TownFiles, witness: Witness, take: Callable[[Stored], object], log: Path) -> None:

@@ -24,10 +24,12 @@ STOP_S = 20.0
 CUT_SHORT_MS = 2_000
 """A poll so soon before an agent is held, or after it goes on, may find the agent's patience at its end."""
 LOOK_S = 0.5
-STALLED_S = 0.6
+STALLED_S = 0.4
 """Where an agent and its meters had no turn for so long together, from one look to the next but one, an answer may be
 later than the agent's patience of a second."""
-STALLED_MS = 1_000
+HASTE_MS = 250
+"""No agent polls a device again so soon: it polls every two seconds."""
+STALLED_MS = 1_500
 """A poll so soon before and after it may have been cut short."""
 MOST_FLIPS = 24
 FORGOTTEN = 0.5
@@ -92,6 +94,19 @@ class Inflictor:
             if stalled:
                 self._waiting.add(asyncio.create_task(self._doubt_later(stalled, since_ms - STALLED_MS)))
             since_ms = looked_ms
+
+    def doubt_hasty(self) -> None:
+        """Note polls that were asked for again at once: the agent had given them up before the meter was asked."""
+        journal, town = self._plant.journal, self._plant.size.town
+        latest: dict[str, int] = {}
+        for position, poll in enumerate(journal.polls):
+            before = latest.get(poll.device)
+            latest[poll.device] = position
+            if before is not None and poll.polled_at_ms - journal.polls[before].polled_at_ms < HASTE_MS:
+                given_up = journal.polls[before]
+                sector = town.sectors[poll.device]
+                count = town.models[poll.device].count(poll.device, given_up.polled_at_ms, given_up.wrong, sector)
+                journal.doubt(before, count)
 
     async def _doubt_later(self, agents: list[str], since_ms: int) -> None:
         until_ms = now_ms() + STALLED_MS

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 SAY_S = 5.0
+BEGIN_S = 120.0
 AFTER_S = 3.0
 """Of calm after the last fault, so that everything is read once more."""
 CATCH_UP_S = 420.0
@@ -70,7 +71,7 @@ class Run:
         interrupts = Interrupts()
         interrupts.listen()
         servers.quiet()
-        self._since_ms = now_ms()
+        self._since_ms, self._began_s = now_ms(), time.monotonic()
         async with Plant(self.directory, self.size) as plant:
             self._plant, self._inflictor = plant, Inflictor(plant)
             if not plant.disks and "full" in self.kinds:
@@ -80,6 +81,7 @@ class Run:
             stalls = asyncio.create_task(self._inflictor.watch_stalls())
             try:
                 async with self._bearing():
+                    await self._begin()
                     await self._break(interrupts)
                     await self._recover()
                 if self.troubles:
@@ -89,6 +91,25 @@ class Run:
                 stalls.cancel()
                 await asyncio.gather(stalls, return_exceptions=True)
                 await self._inflictor.close()
+
+    async def _begin(self) -> None:
+        """Wait until every agent has sealed: from then on it knows the time, whatever is done to its clock.
+
+        Raises: DemoError where one does not.
+        """
+        self.view.now("waiting for the first readings")
+        deadline_s = time.monotonic() + BEGIN_S
+        for agent in self._plant.agents:
+            sealed = 0
+            while not sealed:
+                try:
+                    sealed = (await watch.status_of(self._plant.files, agent)).sealed_batches
+                except DemoError:  # one that has just started does not answer yet
+                    if time.monotonic() > deadline_s:
+                        raise
+                if not sealed and time.monotonic() > deadline_s:
+                    raise DemoError(f"{agent} has sealed nothing {BEGIN_S:g} s after its start")
+                await asyncio.sleep(LOOK_S)
 
     @asynccontextmanager
     async def _bearing(self) -> AsyncIterator[None]:
@@ -209,6 +230,7 @@ class Run:
     async def _report(self) -> Report:
         self._say("reading everything back")
         plant, witness = self._plant, self.size.town.witness(self._since_ms)
+        self._inflictor.doubt_hasty()
         ledger = Ledger(witness, plant.journal.polls)
         declared: list[Gap] | None = None
         async with self._bearing():

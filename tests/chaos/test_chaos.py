@@ -46,6 +46,16 @@ def test_nothing_is_unaccounted_for(seed: int, store: str, tmp_path: Path) -> No
     assert not list(tmp_path.glob("c/**/filler"))
 
 
+def test_clocks_that_step_and_disks_that_fail_are_tried(tmp_path: Path) -> None:
+    """Where libfaketime is installed and loop devices may be made; agents are killed in between."""
+    keep = ("--keep", str(tmp_path / "c"))
+    code, report, said = _chaos("--seed", "9", "--faults", "clock,eio,kill", *SHORT, *keep)
+    if report["skipped"]:
+        lacking("; ".join(report["skipped"]))
+    assert {"clock", "eio"} <= {fault["kind"] for fault in report["faults"]}
+    assert (report["verdict"], code) == ("whole", 0), said
+
+
 def test_amqtt_does_where_mosquitto_is_not_there() -> None:
     """One collector on an embedded store: what a machine without servers has."""
     code, report, said = _chaos("--seed", "3", "--broker", "amqtt", "--store", "embedded", *SHORT)
