@@ -68,9 +68,9 @@ class ReadoutTarget:
     parameters: Mapping[str, float]
     half: D0Half = field(compare=False, repr=False)
 
-    def is_like(self, other: ReadoutTarget) -> bool:
+    def is_like(self, other: ReadoutTarget | None) -> bool:
         """Whether another one is the same meter, read in the same way, if perhaps at other times."""
-        return replace(other, interval_s=self.interval_s) == self
+        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
 @dataclass(frozen=True)
