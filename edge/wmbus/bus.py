@@ -103,20 +103,12 @@ class ReceiverBus:
 
     async def _listen(self) -> None:
         backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-        while True:
-            try:
-                line = await self._open_line(self._plan.line)
-            except TransientError as error:
-                self._line_why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-                continue
-            try:
-                await self._hear(line, backoff)
-            except TransientError as error:
-                self._line_why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-            finally:
-                line.close()
+
+        def failed(error: TransientError) -> float:
+            self._line_why = str(error)
+            return backoff.failed(error)
+
+        await stream.keep_open(lambda: self._open_line(self._plan.line), lambda line: self._hear(line, backoff), failed)
 
     async def _hear(self, line: Stream, backoff: Backoff) -> None:
         receiver = RECEIVERS[self._plan.receiver]
