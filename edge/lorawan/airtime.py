@@ -32,8 +32,9 @@ def airtime_s(size: int, spreading_factor: int, bandwidth_hz: int = 125_000, cod
 
 
 def airtime_of(uplink: Uplink) -> float | None:
-    """Return the seconds that a message was on the air: as the network says, or as worked out; None where it is no LoRa that can be.
+    """Return the seconds that a message was on the air: as the network says, or as worked out.
 
+    None where it is no LoRa, or none that can be.
     Options that the device sent along (FOpts) are counted where the network tells the frame's size, else not.
     """
     if uplink.consumed_airtime_s is not None:
