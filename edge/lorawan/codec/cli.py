@@ -45,7 +45,8 @@ def codecs() -> None:
 def list_devices(*, directory: Path, query: tuple[str, ...], as_json: bool) -> None:
     """List the devices of a codec repository.
 
-    Those whose vendor, model or name has all words of QUERY. What stands first is what `codec:` names in a gateway's file.
+    Those whose vendor, model or name has all words of QUERY. What stands first is what `codec:` names in a gateway's
+    file.
 
     Example: messnetz device codecs list lorawan-devices soil moisture
     """
