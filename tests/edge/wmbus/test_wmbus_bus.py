@@ -399,3 +399,16 @@ def test_a_receiver_goes_on_with_other_meters(tmp_path: Path) -> None:
     assert plan.place == fewer.place
     assert not plan.is_same_line(planned(f"{setting}\n  mode: C", file=tmp_path))
     assert (plan.cost_s("water"), plan.faster(0.5), plan.listens) == (0.0, "", True)
+
+
+@pytest.mark.parametrize("other", ["format: wmbusmeters", "format: telegrams\n  key_file: other"])
+def test_a_broker_with_another_file_of_keys_is_another_line(tmp_path: Path, other: str) -> None:
+    """A reload opens it anew: what the meters are decrypted with is taken in when it is opened."""
+    setting = "  mqtt: {host: broker}\n  topics: ['wmbus/#']\n"
+    plan = planned(f"{setting}  format: telegrams\n  key_file: {tmp_path}/keys", file=tmp_path)
+    changed = planned(setting + "  " + other.replace("other", f"{tmp_path}/other"), file=tmp_path)
+    same = planned(f"{setting}  format: telegrams\n  key_file: {tmp_path}/keys", file=tmp_path)
+    assert plan == same
+    assert plan.is_same_line(same)
+    assert plan != changed
+    assert not plan.is_same_line(changed)
