@@ -31,8 +31,13 @@ class Noise:
         self.spoiled = 0
         """Telegrams that were not sent as they were."""
         self._chance = random.Random(seed)  # noqa: S311 - no secret
-
-        self._ways = (self._burst, self._lost, self._added, self._cut, self._bit)
+        self._ways: tuple[Callable[[bytes, int], bytes], ...] = (
+            self._burst,
+            self._lost,
+            self._added,
+            self._cut,
+            self._bit,
+        )
 
     def of_bursts(self) -> Self:
         """Spoil by eight bytes and more, or cut: what is left of the text shows it, even without a checksum."""
