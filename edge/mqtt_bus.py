@@ -86,6 +86,8 @@ class MqttPlan(SpeakingPlan):
     """Called when the bus is opened: loads what the driver needs."""
     bus: type[MqttBus] | None = field(default=None, compare=False, repr=False)
     """A bus of the driver's own, where it can more than listen."""
+    settings: tuple[object, ...] = ()
+    """What else of the bus's file `make` has taken in: with others it is another line."""
 
     @property
     def place(self) -> Place:
@@ -94,7 +96,10 @@ class MqttPlan(SpeakingPlan):
 
     def is_same_line(self, other: BusPlan) -> bool:
         """Whether an open bus can go on with another plan: session and topics are the same, if perhaps its devices."""
-        return isinstance(other, MqttPlan) and (self.session, self.topics) == (other.session, other.topics)
+        if not isinstance(other, MqttPlan):
+            return False
+        own, others = (self.session, self.topics), (other.session, other.topics)
+        return own == others and self.settings == other.settings
 
     def open(self) -> MqttBus:
         """Make the bus ready; it connects when it is first listened to."""

@@ -122,7 +122,8 @@ def _of_broker(document: Document, path: Path_, config: WmbusBusConfig, targets:
 
         return MeterInterpreter(plan.devices, key_file, is_json=is_json)
 
-    return MqttPlan(config.id, session_of(document, config.id, source), topics, targets, make)
+    session = session_of(document, config.id, source)
+    return MqttPlan(config.id, session, topics, targets, make, settings=(key_file, is_json))
 
 
 def _key_file(config: WmbusBusConfig) -> Path | None:
