@@ -13,17 +13,15 @@ import os
 import secrets
 import sqlite3
 import time
-import zlib
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from base.build_date import BUILT_AT_MS
 from base.errors import MessnetzError, PermanentError, TransientError
 from base.retry import Backoff
 from base.sqlite import CorruptError, DiskError, FullError, transaction, translated
-from gateway import boots, clock, eviction, gap_table, rescue, spool_file, spool_log
+from gateway import alive, batch_table, boots, clock, eviction, gap_table, rescue, spool_file, spool_log
+from gateway.alive import Alive
 from gateway.disk_room import Room, ShortError
 from gateway.eviction import DAMAGED, Choice, Gone
 from gateway.last_read import last_read
@@ -55,17 +53,6 @@ MAX_STEPS = 16
 """Most such transactions after one seal; the next one goes on."""
 MAX_AGED_BATCHES = 16
 """Most waiting batches that one seal lets go of for their age: a clock that is years ahead for an hour costs little."""
-_RESENDABLE = """
-SELECT settled_at_ms, number, place.readings, settled_at_ms BETWEEN ? AND ? OR (first_ms <= ? AND last_ms >= ?)
-FROM place JOIN batch USING (number)
-WHERE state = ? AND (settled_at_ms, number) > (?, ?) AND reason IS NOT ?
-ORDER BY settled_at_ms, number LIMIT 500
-"""
-_PUT_BACK = """
-UPDATE place SET state = ?, settled_at_ms = 0, reason = NULL
-WHERE state = ? AND settled_at_ms = ? AND number = ?
-"""
-VACUUM_PAGES = 512
 LOG_FRAMES = 1000
 RESCUE_AFTER = 6
 """So many failures to read in a row, where the disk can be written, are damage: a bad sector does not heal."""
@@ -76,15 +63,6 @@ _UNWRITABLE = {
     *(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP),
 }
 """What SQLite says of a full disk too, where it does not call it full."""
-
-
-@dataclass
-class _Alive:
-    """When the agent is known to have run last; None in a new spool. Without time it counts from the boot's start."""
-
-    at_ms: int | None = None
-    number: int = 0
-    """Highest number in use then."""
 
 
 class Spool:
@@ -130,7 +108,7 @@ class Spool:
         """Says what time it is, or was at the least; on any thread."""
         self.may_place = True
         """Whether batches without a time may be there that could have it now."""
-        self._alive = _Alive()
+        self._alive = Alive()
         self._has_gaps = False
         self._expired_at_ms: int | None = None
         self._failures = 0
@@ -187,14 +165,14 @@ class Spool:
             with transaction(db):
                 db.executemany("INSERT OR IGNORE INTO device VALUES (?)", [(name,) for name in devices])
                 boot = None if boot_ms is None else self._registered(db)
-                numbers = [self._insert(db, row, at_ms, state) for row in rows]
-                _mark(db, settled, now_ms)
+                numbers = [batch_table.insert(db, self.stream, row, at_ms, state) for row in rows]
+                batch_table.mark(db, settled, now_ms)
                 gap_table.add(db, gaps, boot)
                 number = self._seal_gaps(db, now_ms) or max(numbers, default=self._alive.number)
             self._has_gaps = False
             self._devices |= devices
             if number != self._alive.number:
-                self._alive = _Alive(at_ms, number)
+                self._alive = Alive(at_ms, number)
             return numbers
 
         numbers = self._do(seal)
@@ -253,7 +231,7 @@ class Spool:
 
         def mark(db: sqlite3.Connection) -> None:
             with transaction(db):
-                _mark(db, settled, now_ms)
+                batch_table.mark(db, settled, now_ms)
 
         self._do(mark)
 
@@ -262,7 +240,7 @@ class Spool:
 
         One that the disk has damaged is set aside as rejected: it is kept, never sent, and its gap recorded.
         """
-        return self._do(lambda db: self._next(db, limit, without, "DESC" if newest else "ASC"))
+        return self._do(lambda db: self._next(db, limit, without, newest=newest))
 
     def get(self, number: int) -> SealedBatch | None:
         """Return one batch, whatever its state; None where it is no longer kept."""
@@ -273,7 +251,7 @@ class Spool:
 
         What was settled since the last seal is not marked yet: seal first. Returns how many batches and readings.
         """
-        return self._do(lambda db: self._resend(db, from_ms, to_ms))
+        return self._do(lambda db: batch_table.resend(db, from_ms, to_ms))
 
     def evict(self, now_ms: int, in_flight: Collection[int] = ()) -> Gone:
         """Let go of what is over its time or over the quota, a bounded number of batches; those in flight last."""
@@ -297,7 +275,7 @@ class Spool:
                 for device in sorted(devices):
                     begin_ms = min(since_ms, read_at_ms.get(device, since_ms) + 1)
                     gap_table.add(db, [Gap(device, begin_ms, at_ms, "stopped")], boot)
-                _write_alive(db, _Alive(at_ms, self._alive.number))
+                alive.write(db, Alive(at_ms, self._alive.number))
             self._alive.at_ms = at_ms
             self._devices.update(devices)
             self._has_gaps = True
@@ -306,7 +284,7 @@ class Spool:
 
     def oldest_waiting_ms(self) -> int | None:
         """Return when the oldest waiting batch was sealed; None where none waits."""
-        return self._do(_oldest_waiting_ms)
+        return self._do(batch_table.oldest_waiting_ms)
 
     def gaps(self) -> list[Gap]:
         """Return all gaps ever recorded."""
@@ -386,7 +364,7 @@ class Spool:
         self._boot_number = self._timing = None
         self._has_estimated = False
         self.may_place = True
-        self._alive = _read_alive(db, self._boot)
+        self._alive = alive.read(db, self._boot)
         self._counted = None
         self._room.rebuild()
 
@@ -439,44 +417,29 @@ class Spool:
             with transaction(db):
                 self._registered(db)
                 boots.estimate(db, self._boot, BUILT_AT_MS)
-            self._alive = _read_alive(db, self._boot)
+            self._alive = alive.read(db, self._boot)
             self._has_gaps = bool(gap_table.unsealed(db))
         self._has_estimated = True
-
-    def _insert(
-        self, db: sqlite3.Connection, row: boots.Row, at_ms: int, state: int = WAITING, *, is_gap: bool = False
-    ) -> int:
-        number = db.execute(
-            "INSERT INTO batch (stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (self.stream, at_ms, row.readings, row.first_ms, row.last_ms, zlib.crc32(row.pack), row.pack),
-        ).lastrowid
-        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (state, number, row.readings, is_gap))
-        return int(number or 0)
 
     def _seal_gaps(self, db: sqlite3.Connection, now_ms: int) -> int:
         """Seal every gap that is not; returns the last number used, 0 where there was none."""
         number = 0
         while found := gap_table.unsealed(db):
             samples = sorted((wire_gaps.sample(gap) for _, gap in found), key=lambda s: (s.measured_at_ms, s.device))
-            number = self._insert(db, boots.row_of(samples), now_ms, is_gap=True)
+            number = batch_table.insert(db, self.stream, boots.row_of(samples), now_ms, is_gap=True)
             gap_table.sealed(db, [gap for gap, _ in found], number)
         return number
 
     def _stay_alive(self, db: sqlite3.Connection, now_ms: int) -> None:
         at_ms = self._alive.at_ms
         if at_ms is not None and not at_ms <= now_ms < at_ms + ALIVE_MS:
-            alive = _Alive(now_ms, self._alive.number)
+            now = Alive(now_ms, self._alive.number)
             with transaction(db):
-                _write_alive(db, alive)
-            self._alive = alive
+                alive.write(db, now)
+            self._alive = now
 
-    def _next(self, db: sqlite3.Connection, limit: int, without: Collection[int], order: str) -> list[SealedBatch]:
-        numbers = db.execute(
-            f"SELECT number FROM place WHERE state = ? ORDER BY settled_at_ms {order}, number {order}",  # noqa: S608 - one of two words
-            (WAITING,),
-        )
-        chosen = list(islice((number for (number,) in numbers if number not in without), limit))
+    def _next(self, db: sqlite3.Connection, limit: int, without: Collection[int], *, newest: bool) -> list[SealedBatch]:
+        chosen = batch_table.waiting(db, limit, without, newest=newest)
         batches = {number: eviction.read_batch(db, number) for number in chosen}
         damaged = [number for number, batch in batches.items() if batch is None or not batch.is_sound]
         if damaged:
@@ -489,22 +452,8 @@ class Spool:
             for number in numbers:
                 if not gap_table.seal_again(db, number):
                     gap_table.add(db, eviction.damaged(db, number, self._devices))
-            _mark(db, Settled(rejected=dict.fromkeys(numbers, DAMAGED)), self.now_ms())
+            batch_table.mark(db, Settled(rejected=dict.fromkeys(numbers, DAMAGED)), self.now_ms())
         self._has_gaps = True
-
-    def _resend(self, db: sqlite3.Connection, from_ms: int, to_ms: int) -> tuple[int, int]:
-        total = Gone()
-        for state in (CONFIRMED, REJECTED):
-            key = (-1, -1)
-            while rows := db.execute(_RESENDABLE, (from_ms, to_ms, to_ms, from_ms, state, *key, DAMAGED)).fetchall():
-                key = rows[-1][:2]
-                again = [
-                    (WAITING, state, settled_at_ms, number) for settled_at_ms, number, _, is_meant in rows if is_meant
-                ]
-                with transaction(db):
-                    db.executemany(_PUT_BACK, again)
-                total += Gone(len(again), sum(readings for _, _, readings, is_meant in rows if is_meant))
-        return total.batches, total.readings
 
     def _make_room(self, db: sqlite3.Connection, settled: Settled, now_ms: int) -> None:
         """Give up confirmed batches where the disk is short of room, and broken files moved aside.
@@ -512,7 +461,7 @@ class Spool:
         Raises: FullError where that is not enough.
         """
         with transaction(db):
-            _mark(db, settled, now_ms)
+            batch_table.mark(db, settled, now_ms)
         self._relieve()
         if self._room.is_short:
             rescue.prune(self.path, 0)
@@ -533,9 +482,9 @@ class Spool:
 
     def _shrink_under(self, db: sqlite3.Connection | None) -> None:
         if db is not None:
-            _shrink(db)
+            spool_file.shrink(db)
             while self._room.is_short and self._let_go(db, Choice(CONFIRMED), STEP_BATCHES):
-                _shrink(db)
+                spool_file.shrink(db)
 
     def _tidy(self, now_ms: int, in_flight: Collection[int]) -> None:
         """Keep the limits after a seal. A failure here must not look like one of the seal: it has happened."""
@@ -599,7 +548,7 @@ class Spool:
         with transaction(db):
             gone = eviction.step(db, choice, most, self._devices)
             if gone:
-                _write_alive(db, self._alive)
+                alive.write(db, self._alive)
         self._has_gaps = self._has_gaps or (bool(gone) and choice.state != CONFIRMED)
         return gone
 
@@ -608,57 +557,6 @@ class Spool:
         pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
         log = spool_log.path_of(self.path)
         return int(pages - free) * PAGE_BYTES + (log.stat().st_size if log.exists() else 0)
-
-
-def _mark(db: sqlite3.Connection, settled: Settled, now_ms: int) -> None:
-    for number in settled.confirmed:
-        _settle(db, number, CONFIRMED, None, now_ms)
-    for number, reason in settled.rejected.items():
-        _settle(db, number, REJECTED, reason, now_ms)
-
-
-def _settle(db: sqlite3.Connection, number: int, state: int, reason: str | None, now_ms: int) -> None:
-    """Settle a batch that waits; a second word on it changes nothing."""
-    db.execute(
-        "UPDATE place SET state = ?, settled_at_ms = ?, reason = ?"
-        " WHERE state = ? AND settled_at_ms = 0 AND number = ?",
-        (state, now_ms, reason, WAITING, number),
-    )
-
-
-def _oldest_waiting_ms(db: sqlite3.Connection) -> int | None:
-    row = db.execute(
-        "SELECT sealed_at_ms FROM place JOIN batch USING (number)"
-        " WHERE state = ? ORDER BY settled_at_ms, number LIMIT 1",
-        (WAITING,),
-    ).fetchone()
-    return row[0] if row else None
-
-
-def _shrink(db: sqlite3.Connection) -> None:
-    """Return free pages and the log to the file system."""
-    while db.execute("PRAGMA freelist_count").fetchone()[0]:
-        before = db.execute("PRAGMA page_count").fetchone()[0]
-        db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if db.execute("PRAGMA page_count").fetchone()[0] >= before:
-            break
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _read_alive(db: sqlite3.Connection, boot: str) -> _Alive:
-    """Return the later of the newest batch and what was written down, as numbers tell: the clock may have stepped."""
-    noted = dict(db.execute("SELECT name, value FROM total WHERE name IN ('alive_ms', 'alive_number')").fetchall())
-    newest = boots.newest(db, boot)
-    if newest and newest[0] > noted.get("alive_number", 0):
-        return _Alive(newest[1], newest[0])
-    return _Alive(noted.get("alive_ms"), noted.get("alive_number", 0))
-
-
-def _write_alive(db: sqlite3.Connection, alive: _Alive) -> None:
-    if alive.at_ms is not None and alive.at_ms >= EARLIEST_MS:
-        rows = (("alive_ms", alive.at_ms), ("alive_number", alive.number))
-        db.executemany("INSERT INTO total VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", rows)
 
 
 def _code(error: BaseException) -> int | None:

@@ -22,6 +22,8 @@ LOCK_POLL_S = 0.05
 CHECKED_WHOLE_BYTES = 16 << 20
 """A larger file is not read through at every start: damage among its packs shows when they are read."""
 PROBE_BYTES = 4096
+VACUUM_PAGES = 512
+"""Given back to the file system in one step."""
 _SMALL_TABLES = ("place", "gap", "device", "total", "boot", "start")
 _STATES = {UNPLACED: "waiting", CONFIRMED: "confirmed", WAITING: "waiting", REJECTED: "rejected"}
 
@@ -124,6 +126,17 @@ def can_write(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def shrink(db: sqlite3.Connection) -> None:
+    """Return free pages and the log to the file system."""
+    while db.execute("PRAGMA freelist_count").fetchone()[0]:
+        before = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if db.execute("PRAGMA page_count").fetchone()[0] >= before:
+            break
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def count(db: sqlite3.Connection) -> dict[str, int]:
