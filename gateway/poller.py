@@ -147,8 +147,8 @@ class Poller:
         while True:
             try:
                 heard = await bus.heard()
-                state = self._devices[heard.device]
-                for sample in state.answered(heard.measured):
+                state = self._devices.get(heard.device)  # none where a reload has let go of it meanwhile
+                for sample in state.answered(heard.measured) if state is not None else ():
                     self._deliver(sample)
                 self._settle(heard)
                 backoff.succeeded()

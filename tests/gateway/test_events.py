@@ -94,6 +94,15 @@ def test_a_fault_of_one_message_costs_that_message(caplog: pytest.LogCaptureFixt
     assert "of ours" in caplog.text
 
 
+def test_what_a_device_said_that_is_gone_is_settled(caplog: pytest.LogCaptureFixture) -> None:
+    """A reload let go of it while its message was decoded: its source may forget it, and nobody is alarmed."""
+    said = Measured(LEVEL, time.monotonic())
+    delivered, order = _hear(TalkingBus([Heard("gone", said), Heard("gauge", said)]), 1)
+    assert [sample.device for sample in delivered] == ["gauge"]
+    assert order[:2] == ["settle gone", "delivered"]
+    assert not caplog.records
+
+
 def test_a_device_that_is_silent_for_too_long_is_said_to_be_away() -> None:
     """Nobody asks it, and still it is missed."""
     delivered, _ = _hear(TalkingBus(news=NoAnswerError("nothing heard for 9 s")), 1)
