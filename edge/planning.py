@@ -25,6 +25,9 @@ def profile_of(document: Document, at: Path_, name: str, driver: str, load: Call
 
     Raises: ConfigError at the line that is wrong.
     """
+    codec = (*at[:-1], "codec")
+    if document.lookup(codec) is not None:
+        raise document.error(codec, f"a codec of LoRaWAN on a bus that reads {driver!r}", "'profile' in its place")
     try:
         return load(name)
     except ConfigError as error:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from base.errors import TransientError
@@ -43,7 +42,8 @@ class ReceiverBus:
         self._plan = plan
         self._open_line = open_line or stream.open_line
         self._meters = Meters(wanted(plan.devices), KeyFile(plan.key_file))
-        self._samples: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
+        self._samples: deque[Heard] = deque()
+        self._came_some = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._began_s = time.monotonic()
         self._heard_s: dict[str, float] = {}
@@ -54,10 +54,20 @@ class ReceiverBus:
         self._line_why = "the receiver was not opened yet"
 
     async def heard(self) -> Heard:
-        """Wait for the next sample of any meter."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
-        return await self._samples.get()
+        """Wait for the next sample of any meter. A fault of ours that ends the listening is raised here, once."""
+        while not self._samples:
+            if self._task is None:
+                self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
+            self._came_some.clear()
+            coming = asyncio.ensure_future(self._came_some.wait())
+            try:
+                await asyncio.wait({self._task, coming}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                coming.cancel()
+            if self._task.done():
+                task, self._task = self._task, None
+                task.result()
+        return self._samples.popleft()
 
     async def read(self, device: str) -> Measured:
         """Say whether a meter is there; what it says comes by itself.
@@ -90,16 +100,13 @@ class ReceiverBus:
         self._plan = plan
         self._meters.follow(wanted(plan.devices))
         here = {target.id for target in plan.devices}
-        waiting = [self._samples.get_nowait() for _ in range(self._samples.qsize())]
-        for heard in (each for each in waiting if each.device in here):
-            self._samples.put_nowait(heard)
+        self._samples = deque(each for each in self._samples if each.device in here)
 
     async def close(self) -> None:
         """Close the port."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def _listen(self) -> None:
@@ -144,5 +151,6 @@ class ReceiverBus:
         if self._logged.get(device) != DAMAGED:  # it happens to every meter now and then: once in the log is enough
             self._logged.pop(device, None)
         self._heard_s[device] = at_s
-        if said.measured is not None and not self._samples.full():
-            self._samples.put_nowait(Heard(device, said.measured))
+        if said.measured is not None and len(self._samples) < MOST_WAITING:
+            self._samples.append(Heard(device, said.measured))
+            self._came_some.set()
