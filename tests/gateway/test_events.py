@@ -228,8 +228,8 @@ def test_hooks_stand_around_the_commit(tmp_path: Path) -> None:
     assert _seal(tmp_path, play, lambda *_: None) == ["before", "after", "sealed"]
 
 
-def test_a_source_that_cannot_write_down_is_not_told(tmp_path: Path) -> None:
-    """The readings of all others are sealed all the same; it is asked again with the next seal."""
+def test_a_source_that_cannot_write_down_is_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The readings of all others are sealed all the same; it is asked again with the next seal, and said in a line."""
     tries: list[str] = []
 
     def refuse() -> None:
@@ -243,6 +243,8 @@ def test_a_source_that_cannot_write_down_is_not_told(tmp_path: Path) -> None:
 
     assert _seal(tmp_path, play, lambda *_: None) == ["sealed", "after"]
     assert len(tries) == 2
+    assert "its disk is full" in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_disk_that_refuses_for_days_costs_a_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
