@@ -11,28 +11,23 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
-from os.path import normpath
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from base.errors import TransientError
 from base.retry import Backoff
 from edge import stream
-from edge.interface import NoAnswerError, ParkedError, Place, Traffic
-from edge.stream import SerialPort
+from edge.interface import NoAnswerError, ParkedError, Traffic
+from edge.speaking import SpeakingPlan, SpeakingTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
-    from edge.interface import BusPlan, Measured
-    from edge.plausibility.encoding import Encoding
+    from edge.interface import BusPlan, Measured, Place
     from edge.stream import LineAddress, Stream
     from wire.readings import Reading
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 2.5
-"""Intervals without a word, after which a device counts as silent."""
-LEAST_PATIENCE_S = 10.0
 REOPEN_S = 60.0
 """A line that says nothing for so long, and for as long as its device may be silent, is opened anew: adapters hang."""
 
@@ -87,24 +82,12 @@ class Gatherer(Protocol):
 
 
 @dataclass(frozen=True)
-class ListeningTarget:
+class ListeningTarget(SpeakingTarget):
     """The device of such a bus."""
-
-    id: str
-    interval_s: float
-    meaning: tuple[object, ...]
-    """What its words mean: profile and parameters. Another meaning is another device."""
-    encodings: Mapping[str, Encoding] = field(default_factory=dict, compare=False, repr=False)
-    """How its values are written down, by the names of the readings."""
-
-    @property
-    def patience_s(self) -> float:
-        """For how long it may say nothing."""
-        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
 
 
 @dataclass(frozen=True)
-class ListeningPlan:
+class ListeningPlan(SpeakingPlan):
     """A checked bus with one device that speaks by itself."""
 
     id: str
@@ -116,7 +99,6 @@ class ListeningPlan:
     """What else of the bus's file makes it another line."""
     wakes: bytes = b""
     """Put on the line whenever it was opened."""
-    listens = True
 
     @property
     def devices(self) -> tuple[ListeningTarget, ...]:
@@ -126,19 +108,7 @@ class ListeningPlan:
     @property
     def place(self) -> Place:
         """Where it is."""
-        if isinstance(self.line, SerialPort):
-            return Place("serial", normpath(self.line.port))
-        return Place("tcp", str(self.line).lower())
-
-    def cost_s(self, device: str) -> float:
-        """Nothing: nobody else waits for the line."""
-        del device
-        return 0.0
-
-    def faster(self, share: float) -> str:
-        """Nothing would be faster."""
-        del share
-        return ""
+        return stream.place_of(self.line)
 
     @property
     def line_and_meaning(self) -> tuple[object, ...]:
@@ -158,7 +128,7 @@ class ListeningBus:
     """The open bus. A task of its own hears the line; `read` takes what was heard since the last time."""
 
     def __init__(
-        self, plan: ListeningPlan, open_line: Callable[[LineAddress], asyncio.Future[Stream]] | None = None
+        self, plan: ListeningPlan, open_line: Callable[[LineAddress], Awaitable[Stream]] | None = None
     ) -> None:
         """`open_line`: another way to open it, for tests."""
         self._plan = plan
@@ -215,20 +185,14 @@ class ListeningBus:
 
     async def _listen(self) -> None:
         backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-        while True:
-            try:
-                line = await self._open_line(self._plan.line)
-            except TransientError as error:
-                self._why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-                continue
-            try:
-                await self._converse(line, backoff)
-            except TransientError as error:
-                self._why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-            finally:
-                line.close()
+
+        def failed(error: TransientError) -> float:
+            self._why = str(error)
+            return backoff.failed(error)
+
+        await stream.keep_open(
+            lambda: self._open_line(self._plan.line), lambda line: self._converse(line, backoff), failed
+        )
 
     async def _converse(self, line: Stream, backoff: Backoff) -> None:
         """Hear the line, and ask where the device wants that; ends with the first of both that fails."""

@@ -37,6 +37,28 @@ def profile_of(document: Document, at: Path_, name: str, driver: str, load: Call
         raise document.error(at, found, f"one of: {', '.join(public.names_of(driver))}") from error
 
 
+def load_document(name: str, driver: str) -> Document:
+    """Read the file of a whole profile.
+
+    Raises: ConfigError where there is none, or it is another driver's.
+    """
+    document = public.load_document(name)
+    if (found := document.convert(public.Profile).driver) != driver:
+        raise document.error(("driver",), repr(found), repr(driver))
+    return document
+
+
+def load_profile(name: str, driver: str, kind: type[P]) -> tuple[Document, P]:
+    """Read both halves of a profile, and check the public one; the driver checks its own in the document.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    document = load_document(name, driver)
+    profile = document.convert(kind)
+    public.check(document, profile, name)
+    return document, profile
+
+
 def parameters_of(document: Document, at: Path_, entry: DeviceEntry, profile: Profile) -> dict[str, float]:
     """Return a value for every parameter that a device's profile declares. `at`: where the device stands.
 

@@ -44,6 +44,7 @@ class Poller:
         `settle` is told of every sample that came by itself, after it was delivered.
         """
         self.plan = plan
+        self._keeper = keeper
         self._deliver = deliver
         self._settle = settle
         self._devices = devices or {device.id: DeviceState(device, keeper.stamp, plan.id) for device in plan.devices}
@@ -128,6 +129,9 @@ class Poller:
                     continue
                 await self._poll(bus, device)
                 self.schedule.done(time.monotonic())
+                if self._keeper.timing is not None:
+                    now_s = time.monotonic()
+                    self.schedule.realign(now_s, self._keeper.wall_ms(now_s) / 1000)
                 self._backoff.succeeded()
         finally:
             if hearing is not None:

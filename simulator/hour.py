@@ -22,21 +22,19 @@ import yaml
 
 from simulator.ports import Noise
 from simulator.processes import MESSNETZ, DemoError, Process, run
-from simulator.subjects import DEVICE, SUBJECTS
+from simulator.spoken import DEVICE, RECOVERY_S
+from simulator.subjects import SUBJECTS
 from wire import batch
 from wire.readings import Sample, is_suspect
 
 if TYPE_CHECKING:
-    from simulator.subjects import Subject
+    from simulator.spoken import Subject
 
 GATEWAY = "hour"
 PULLED_OUT_S = 6.0
 SETTLE_S = 12.0
 """How long the port stays in, at least, before it is pulled out and before the end."""
 AGENT_TIMEOUT_S = 30.0
-RECOVERY_S = 50.0
-"""After the port is back, readings must come again within that time: the agent tries every 15 s at the latest, and a
-particle sensor warms up for 30 s."""
 SLACK_S = 1.5
 SHOWN = 5
 ABOUT_THE_LINE = ("reachable", "bus_", "gap_")
@@ -58,6 +56,8 @@ class Report:
     """As the agent counted them."""
     recoveries_s: list[float] = field(default_factory=list)
     """After each return of the port, how long until the next sample; infinite where none came."""
+    recovery_s: float = RECOVERY_S
+    """How long that may take."""
     wrong: list[str] = field(default_factory=list)
     """Readings that the meter did not say."""
 
@@ -68,8 +68,8 @@ class Report:
             found.append("not a single sample")
         if self.spoiled and not self.errors:
             found.append(f"{self.spoiled} telegrams were spoiled, and no error was counted")
-        if any(each > RECOVERY_S for each in self.recoveries_s):
-            found.append(f"no sample within {RECOVERY_S:g} s of the port's return: {self.recoveries_s}")
+        if any(each > self.recovery_s for each in self.recoveries_s):
+            found.append(f"no sample within {self.recovery_s:g} s of the port's return: {self.recoveries_s}")
         return found
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ async def play(protocol: str, seconds: float, directory: Path, *, noise: float =
         await stack.enter_async_context(agent)
         until_s = time.monotonic() + seconds
         pause_s = max(SETTLE_S, min(300.0, seconds / 8))
-        while time.monotonic() + pause_s + PULLED_OUT_S + RECOVERY_S < until_s:
+        while time.monotonic() + pause_s + PULLED_OUT_S + subject.recovery_s < until_s:
             await _pause(agent, pause_s)
             await subject.unplug()
             await _pause(agent, PULLED_OUT_S)
@@ -108,7 +108,7 @@ async def play(protocol: str, seconds: float, directory: Path, *, noise: float =
         await _pause(agent, until_s - time.monotonic())
         status = json.loads(await run(("gateway", "status", "--json", str(file)), AGENT_TIMEOUT_S))
         await agent.stop(AGENT_TIMEOUT_S)
-    report = Report(subject.spoken.words, subject.spoiled)
+    report = Report(subject.spoken.words, subject.spoiled, recovery_s=subject.recovery_s)
     report.errors = status["buses"][0]["devices"][0]["errors"]
     _judge(report, subject, _samples(directory / "spool.sqlite"), returned_s)
     return report

@@ -48,6 +48,11 @@ class Car(NamedTuple):
     direction: str
     speed_ms: float
 
+    def line(self) -> bytes:
+        """Write one report of it; outbound speeds are negative."""
+        sign = 1 if self.direction == "in" else -1
+        return json.dumps({"unit": "mps", "speed": f"{sign * self.speed_ms:.2f}"}).encode() + b"\r\n"
+
 
 @dataclass(frozen=True)
 class RadarModel:
@@ -74,13 +79,8 @@ class RadarModel:
 
     def reports(self, device: str, ends_ms: int) -> list[tuple[float, bytes]]:
         """What the radar says of them: seconds after the interval began, and the line; outbound speeds are negative."""
-        said = []
-        for car in self.cars(device, ends_ms):
-            sign = 1 if car.direction == "in" else -1
-            for report in range(REPORTS):
-                line = json.dumps({"unit": "mps", "speed": f"{sign * car.speed_ms:.2f}"}).encode() + b"\r\n"
-                said.append((car.after_s + report * REPORT_S, line))
-        return sorted(said)
+        cars = self.cars(device, ends_ms)
+        return sorted((car.after_s + report * REPORT_S, car.line()) for car in cars for report in range(REPORTS))
 
     def exact(self, device: str, quantity: str, at_ms: int, sector: str = "") -> float:
         """As `truth`: what is counted is exact."""

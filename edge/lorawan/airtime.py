@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 OVERHEAD = 13
 """Octets of a data frame around its FRMPayload: MHDR, DevAddr, FCtrl, FCnt, FPort, MIC."""
 PREAMBLE_SYMBOLS = 8
+SPREADING_FACTORS = range(5, 13)
+BANDWIDTHS_HZ = range(7_800, 1_625_001)
+"""Of any LoRa modem; what a message says beyond them is a mistake of its network."""
 LOW_RATE_S = 0.016
 """Symbols that last longer are sent with the low data rate optimisation."""
 
@@ -29,14 +32,16 @@ def airtime_s(size: int, spreading_factor: int, bandwidth_hz: int = 125_000, cod
 
 
 def airtime_of(uplink: Uplink) -> float | None:
-    """Return the seconds that a message was on the air: as the network says, or as worked out; None where not LoRa.
+    """Return the seconds that a message was on the air: as the network says, or as worked out.
 
+    None where it is no LoRa, or none that can be.
     Options that the device sent along (FOpts) are counted where the network tells the frame's size, else not.
     """
     if uplink.consumed_airtime_s is not None:
         return uplink.consumed_airtime_s
     radio = uplink.radio
-    if radio.spreading_factor is None:
+    bandwidth_hz, factor = radio.bandwidth_hz or 125_000, radio.spreading_factor
+    if factor is None or factor not in SPREADING_FACTORS or bandwidth_hz not in BANDWIDTHS_HZ:
         return None
     size = uplink.size if uplink.size is not None else len(uplink.payload) + OVERHEAD
-    return airtime_s(size, radio.spreading_factor, radio.bandwidth_hz or 125_000, radio.coding_rate or "4/5")
+    return airtime_s(size, factor, bandwidth_hz, radio.coding_rate or "4/5")

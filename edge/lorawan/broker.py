@@ -98,7 +98,8 @@ class LorawanTarget(MqttTarget):
 
     dev_eui: str = field(kw_only=True)
     network_decodes: bool = field(kw_only=True)
-    model: Model = field(kw_only=True, compare=False, repr=False)
+    model: Model = field(kw_only=True, repr=False)
+    """The same one for the same codec and mapping: a reload finds out where one of them was changed."""
 
 
 @dataclass

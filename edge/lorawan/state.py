@@ -39,6 +39,10 @@ SCHEMA = 1
 BLOCK = 16
 """Downlink counters that are reserved at once; as many are skipped by a crash."""
 MOST_JOINS = 1 << 24
+NONCES_SINCE_S = 1_704_067_200
+"""2024-01-01. Join nonces of a device begin with the minutes since then ..."""
+HIGHEST_FIRST_NONCE = 1 << 23
+"""... and no higher."""
 KEEP_DOWNLINKS = 16
 """Of each device: what became of the last ones."""
 MOST_QUEUED = 16
@@ -130,12 +134,14 @@ class State:
     Raises, from every call: TransientError where the disk does not let it; PermanentError where the file is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wall: Callable[[], float] = time.time) -> None:
         """Open the file, or make it. One that is damaged is moved aside: devices have to join anew.
+
+        `wall` has the time (Unix, seconds).
 
         Raises: TransientError where it cannot be opened.
         """
-        self._path = path
+        self._path, self._wall = path, wall
         self._lock = _locks[str(path)]
         self._is_closed = False
         with self._lock:
@@ -254,12 +260,19 @@ class State:
             last = connection.execute(
                 "SELECT last FROM join_nonce WHERE dev_eui = ? AND key_id = ?", (dev_eui, key)
             ).fetchone()
-            join_nonce = last[0] + 1 if last else 1
+            join_nonce = last[0] + 1 if last else self._first_nonce()
             if join_nonce >= MOST_JOINS:
                 raise PermanentError(f"device {dev_eui} has joined too often; give it another app_key")
             connection.execute("INSERT OR REPLACE INTO join_nonce VALUES (?, ?, ?)", (dev_eui, key, join_nonce))
             connection.execute("DELETE FROM session WHERE dev_eui = ? AND is_offered", (dev_eui,))
             return join_nonce, self._insert(connection, dev_eui, key, make(join_nonce), is_abp=False)
+
+    def _first_nonce(self) -> int:
+        """Return a join nonce above all that the device was ever given, here or by another network.
+
+        From 1.0.4 on devices take no lower one: were the file lost, they would never join again.
+        """
+        return min(max(1, int(self._wall() - NONCES_SINCE_S) // 60), HIGHEST_FIRST_NONCE)
 
     @staticmethod
     def _insert(connection: sqlite3.Connection, dev_eui: str, key: str, new: NewSession, *, is_abp: bool) -> Row:

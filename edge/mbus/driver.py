@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge import planning
-from edge.interface import Place
 from edge.mbus import budget, selection
 from edge.mbus import profile as profiles
 from edge.mbus.config import MbusBusConfig
 from edge.mbus.profile import MbusProfile
-from edge.stream import LineAddress, LineSettings, SerialPort, line_of
+from edge.stream import LineAddress, LineSettings, SerialPort, line_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from base.strict_yaml import Document, Path_
-    from edge.interface import Bus, BusPlan
+    from edge.interface import Bus, BusPlan, Place
     from edge.mbus.config import MbusDevice
     from edge.mbus.selection import Selection
     from wire import profile as public
@@ -60,9 +58,7 @@ class MbusPlan:
     @property
     def place(self) -> Place:
         """Where it is."""
-        if isinstance(self.line, SerialPort):
-            return Place("serial", os.path.normpath(self.line.port))
-        return Place("tcp", str(self.line).lower())
+        return place_of(self.line)
 
     def cost_s(self, device: str) -> float:
         """Estimate for how many seconds one reading of a meter keeps the line busy."""

@@ -22,7 +22,7 @@ from edge.modbus.budget import silence_s
 from edge.modbus.config import Endpoint, Line
 from edge.modbus.diagnosis import why_closed
 from edge.modbus.registers import Request, octets_of
-from edge.modbus.tcp import TcpConnection
+from edge.modbus.tcp import DamagedReplyError, TcpConnection
 
 if TYPE_CHECKING:
     from edge.modbus.rtu import RtuConnection
@@ -57,6 +57,10 @@ class RefusedError(PermanentError):
         self.code = code
 
 
+class DamagedAnswerError(TransientError):
+    """The device answered, and the line spoiled it."""
+
+
 class _Debt:
     """What a unit on an RTU line may still answer late: the sizes of the replies that it owes."""
 
@@ -86,8 +90,8 @@ class Transport:
 
         `turnaround_s`: what the device needs after an answer before it hears the next request.
 
-        Raises: NoAnswerError where nobody answers, TransientError where the device cannot now, RefusedError where
-        it never will.
+        Raises: NoAnswerError where nobody answers, DamagedAnswerError where the line spoils the answer, TransientError
+        where the device cannot now, RefusedError where it never will.
         """
         if unit in self._debts:
             await self._settle(unit, request, turnaround_s)
@@ -122,7 +126,7 @@ class Transport:
         self._traffic[unit] = Traffic(requests + 1, errors)
         try:
             return await self._ask(unit, request, turnaround_s)
-        except NoAnswerError:
+        except (NoAnswerError, DamagedAnswerError):
             self._traffic[unit] = Traffic(requests + 1, errors + 1)
             raise
 
@@ -137,7 +141,7 @@ class Transport:
             pdu = await client.ask(unit, question, self._timeout_s)
         except OSError as error:
             self._unanswered(unit, request)
-            raise NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s") from error
+            raise self._failure(unit, error) from error
         except asyncio.CancelledError:
             self._unanswered(unit, request)
             raise
@@ -160,6 +164,11 @@ class Transport:
             debt = self._debts.setdefault(unit, _Debt())
             debt.sizes.add(_size(request))
             debt.until_s = time.monotonic() + OWED_FOR_S
+
+    def _failure(self, unit: int, error: OSError) -> Exception:
+        if isinstance(error, DamagedReplyError):
+            return DamagedAnswerError(f"{self.line}, unit {unit}: its answer came damaged")
+        return NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s")
 
     def _refusal(self, unit: int, request: Request, code: int) -> Exception:
         text = f"{self.line}, unit {unit}: {_EXCEPTIONS.get(code, 'exception')} ({code}) on {request}"

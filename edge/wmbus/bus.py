@@ -16,7 +16,7 @@ from edge.interface import Heard, NoAnswerError, ParkedError, Traffic
 from edge.listening import REOPEN_S
 from edge.wmbus.driver import ReceiverPlan
 from edge.wmbus.keys import KeyFile
-from edge.wmbus.meters import Meters
+from edge.wmbus.meters import DAMAGED, Meters
 from edge.wmbus.mqtt import wanted
 from edge.wmbus.receivers import RECEIVERS
 
@@ -50,6 +50,7 @@ class ReceiverBus:
         self._came: Counter[str] = Counter()
         self._garbled: Counter[str] = Counter()
         self._why: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._line_why = "the receiver was not opened yet"
 
     async def heard(self) -> Heard:
@@ -103,20 +104,12 @@ class ReceiverBus:
 
     async def _listen(self) -> None:
         backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-        while True:
-            try:
-                line = await self._open_line(self._plan.line)
-            except TransientError as error:
-                self._line_why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-                continue
-            try:
-                await self._hear(line, backoff)
-            except TransientError as error:
-                self._line_why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-            finally:
-                line.close()
+
+        def failed(error: TransientError) -> float:
+            self._line_why = str(error)
+            return backoff.failed(error)
+
+        await stream.keep_open(lambda: self._open_line(self._plan.line), lambda line: self._hear(line, backoff), failed)
 
     async def _hear(self, line: Stream, backoff: Backoff) -> None:
         receiver = RECEIVERS[self._plan.receiver]
@@ -132,8 +125,8 @@ class ReceiverBus:
                 raise TransientError(f"{self._plan.line}: nothing heard for {QUIET_S / 60:.0f} min") from error
             backoff.succeeded()
             at_s = time.monotonic()
-            for telegram in unpacker.feed(data):
-                for said in self._meters.telegram(telegram, at_s):
+            for telegram, form in unpacker.feed(data):
+                for said in self._meters.telegram(telegram, at_s, form=form):
                     self._take(said, at_s)
 
     def _take(self, said: Said, at_s: float) -> None:
@@ -141,13 +134,15 @@ class ReceiverBus:
         self._came[device] += 1
         if said.garbled:
             self._garbled[device] += 1
-            if self._why.get(device) != said.garbled:
+            if self._logged.get(device) != said.garbled:
                 logger.warning(
                     "bus %s, device %s: a telegram that cannot be read: %s", self._plan.id, device, said.garbled
                 )
-            self._why[device] = said.garbled
+            self._why[device] = self._logged[device] = said.garbled
             return
         self._why.pop(device, None)
+        if self._logged.get(device) != DAMAGED:  # it happens to every meter now and then: once in the log is enough
+            self._logged.pop(device, None)
         self._heard_s[device] = at_s
         if said.measured is not None and not self._samples.full():
             self._samples.put_nowait(Heard(device, said.measured))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import planning
-from edge.interface import Place
 from edge.mqtt_bus import MqttPlan, MqttTarget, Topic
 from edge.mqtt_config import MqttSourceConfig, session_of
-from edge.stream import SerialPort, line_of
+from edge.speaking import SpeakingPlan
+from edge.stream import line_of, place_of
 from edge.wmbus import profile as profiles
 from edge.wmbus.config import WmbusBusConfig
 from edge.wmbus.profile import WmbusProfile
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from base.strict_yaml import Document, Path_
-    from edge.interface import Bus, BusPlan
+    from edge.interface import Bus, BusPlan, Place
     from edge.mqtt_source import MqttSource
     from edge.stream import LineAddress
     from edge.wmbus.config import WmbusDevice
@@ -47,7 +46,7 @@ class WmbusTarget(MqttTarget):
 
 
 @dataclass(frozen=True)
-class ReceiverPlan:
+class ReceiverPlan(SpeakingPlan):
     """A checked receiver on a line."""
 
     id: str
@@ -56,24 +55,11 @@ class ReceiverPlan:
     mode: Mode
     key_file: Path | None
     devices: tuple[WmbusTarget, ...]
-    listens = True
 
     @property
     def place(self) -> Place:
         """Where it is."""
-        if isinstance(self.line, SerialPort):
-            return Place("serial", normpath(self.line.port))
-        return Place("tcp", str(self.line).lower())
-
-    def cost_s(self, device: str) -> float:
-        """Nothing: nobody waits for anybody."""
-        del device
-        return 0.0
-
-    def faster(self, share: float) -> str:
-        """Nothing would be faster."""
-        del share
-        return ""
+        return place_of(self.line)
 
     def is_same_line(self, other: BusPlan) -> bool:
         """Whether an open bus can go on with another plan: the receiver is the same, if perhaps its meters."""

@@ -10,7 +10,7 @@ import pytest
 
 from base.errors import TransientError
 from base.retry import Backoff
-from edge import listening
+from edge import listening, speaking
 from edge.interface import Measured, NoAnswerError, ParkedError, Traffic
 from edge.listening import Garbled, ListeningBus, ListeningPlan, ListeningTarget, Said
 from edge.stream import LineSettings, SerialPort, TcpEndpoint
@@ -87,7 +87,7 @@ class World:
         thinner = Thinner([Rule("active_power", "active_power", "mean")])
         target = ListeningTarget("meter", interval_s, ("p",))
         self.plan = ListeningPlan("b", LINE, target, lambda: (self.decoder, thinner), wakes=wakes)
-        self.bus = ListeningBus(self.plan, self._open)  # type: ignore[arg-type]
+        self.bus = ListeningBus(self.plan, self._open)
 
     async def _open(self, address: LineAddress) -> Wire:
         assert address == LINE
@@ -242,7 +242,7 @@ def test_the_reason_of_no_answer_is_the_last_one(clock: list[float]) -> None:
 def test_a_line_that_hangs_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapter may fall silent though its device speaks."""
     monkeypatch.setattr(listening, "REOPEN_S", 0.05)
-    monkeypatch.setattr(listening, "LEAST_PATIENCE_S", 0.05)
+    monkeypatch.setattr(speaking, "LEAST_PATIENCE_S", 0.05)
 
     async def story(world: World) -> None:
         await world.begin()

@@ -16,7 +16,7 @@ from edge.interface import NoAnswerError
 from edge.modbus import transport as transports
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings
 from edge.modbus.registers import Request
-from edge.modbus.transport import RefusedError, Transport
+from edge.modbus.transport import DamagedAnswerError, RefusedError, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -77,6 +77,35 @@ def test_a_late_reply_is_never_taken_for_the_next_one() -> None:
             assert words == [200, 201, 202, 203]
             return
         pytest.fail("the line did not recover")
+
+    _on_line(play)
+
+
+@pytest.mark.parametrize("how", ["checksum", "cut", "noise before"])
+def test_an_answer_that_comes_damaged_is_told_from_silence(how: str) -> None:
+    """It counts as an error of the line; and the next answer is the right one."""
+
+    def spoilt(asked: Asked) -> bytes:
+        answer = asked.answer()
+        return {"checksum": answer[:-1] + b"\x00", "cut": answer[:6], "noise before": b"\x01\x03\x02\x07" + answer}[how]
+
+    async def play(far_end: Line, transport: Transport) -> None:
+        far_end.behave = lambda asked: spoilt(asked) if len(far_end.asked) == 1 else asked.answer()
+        with pytest.raises(DamagedAnswerError):
+            await transport.read(1, REQUEST)
+        assert transport.traffic(1) == (1, 1)
+        assert await transport.read(1, REQUEST) == RIGHT
+
+    _on_line(play)
+
+
+def test_noise_that_is_no_answer_is_silence() -> None:
+    """Another unit's answer, or one that was not asked for, does not show that a unit is there."""
+
+    async def play(far_end: Line, transport: Transport) -> None:
+        far_end.behave = lambda asked: reply(2, asked.function_code, [7] * asked.count) + b"\x01\x03\x7f" * 3
+        with pytest.raises(NoAnswerError):
+            await transport.read(1, REQUEST)
 
     _on_line(play)
 

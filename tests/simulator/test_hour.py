@@ -10,7 +10,8 @@ import pytest
 
 from simulator.hour import Report, play
 from simulator.ports import Noise, Port
-from simulator.subjects import SUBJECTS, Spoken
+from simulator.spoken import Spoken
+from simulator.subjects import SUBJECTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def test_what_must_not_be_is_complained_of() -> None:
 def test_a_reading_must_have_been_said_just_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mean lies between what was said; a value of before, or of nobody, is wrong."""
     now = [100.0]
-    monkeypatch.setattr("simulator.subjects.time.time", lambda: now[0])
+    monkeypatch.setattr("simulator.spoken.time.time", lambda: now[0])
     spoken = Spoken()
     for value in (1.0, 3.0, 5.0):
         spoken.note({"active_power": value})

@@ -20,6 +20,8 @@ ANSWER_S = 0.8
 BUSY_S = 0.05
 """Of processor time: a worker that had less of it while nothing came was not given any, or was stopped."""
 END_S = 1.0
+MAPPED_BYTES = "65536"
+"""Blocks from this size on go back to the system when a context is let go; glibc would else keep ever larger ones."""
 FILE = Path(worker.__file__)
 
 
@@ -58,7 +60,7 @@ class Process(asyncio.SubprocessProtocol):
 
         Raises: NoWorkerError, in a sentence, where it does not come up.
         """
-        environment = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PATH": os.defpath}
+        environment = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PATH": os.defpath, "MALLOC_MMAP_THRESHOLD_": MAPPED_BYTES}
         if "LD_LIBRARY_PATH" in os.environ:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         loop = asyncio.get_running_loop()

@@ -139,8 +139,12 @@ class Repository:
         return read_codec(vendor / part.file)
 
     def _check_place(self, file: Path) -> None:
-        """Refuse a link that leads out of the repository."""
-        if not file.resolve().is_relative_to(self.directory.resolve()):
+        """Refuse a link that leads out of the repository, or nowhere."""
+        try:
+            is_within = file.resolve().is_relative_to(self.directory.resolve())
+        except (OSError, RuntimeError):  # links in a circle
+            is_within = False
+        if not is_within:
             raise ConfigError(Position(file), "a link that leads out of the repository", "a file within it")
 
     def _device(self, file: Path) -> Found | None:

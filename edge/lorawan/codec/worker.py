@@ -33,8 +33,8 @@ STACK_BYTES = 256 << 10
 CONTEXTS = 32
 KEPT_BYTES = 10 << 20
 """Of all contexts together; beyond it those go that were not used for long."""
-WEIGH_EVERY = 64
-"""Calls between two looks at what a context holds."""
+GROWTH_BYTES = 1 << 20
+"""By which the process may grow between two looks at what its contexts hold."""
 ADDRESS_BYTES = 128 << 20
 HANG_CPU_S = 3
 """Of one call that QuickJS' own limit does not end."""
@@ -53,7 +53,6 @@ class Kept:
         self.context = context
         self.run = run
         self.error = error
-        self.calls = 0
         self.bytes = 0
         self.weigh()
 
@@ -70,6 +69,9 @@ class Worker:
         self._engine = engine
         self._prelude = prelude
         self._kept: dict[int, Kept] = {}
+        self._pages = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        """Opened now: later no file can be."""
+        self._resident = 0
 
     def load(self, number: int, source: str) -> None:
         """Give a codec a fresh context; where that fails, its calls will say why."""
@@ -88,20 +90,18 @@ class Worker:
         self._kept[number] = kept
         if kept.run is None:
             return FAULT, kept.error
-        kept.calls += 1
         try:
             result = kept.run(kind, given)
             if not isinstance(result, str):
                 return FAULT, "gave no result"
-            if kept.calls % WEIGH_EVERY == 0:
-                kept.weigh()
-                self._drop()
         except Exception as error:  # noqa: BLE001 - as above
             if _is_limit(error):  # what it had under way is half done: the next call gets a fresh one
                 del self._kept[number]
             return FAULT, _words(error)
         else:
             return RESULT, result
+        finally:
+            self._look()
 
     def _loaded(self, source: str) -> Kept:
         context = self._engine.Context()
@@ -115,6 +115,19 @@ class Worker:
         bind(context.eval(FIND))
         context.set_time_limit(CALL_CPU_S)
         return Kept(context, run)
+
+    def _look(self) -> None:
+        """Look what the contexts hold, where the process has grown: codecs may keep what they like."""
+        resident = self._resident_bytes()
+        if resident - self._resident < GROWTH_BYTES:
+            return
+        for kept in self._kept.values():
+            kept.weigh()
+        self._drop()
+        self._resident = self._resident_bytes()
+
+    def _resident_bytes(self) -> int:
+        return int(os.pread(self._pages, 200, 0).split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def _drop(self) -> None:
         """Let contexts go, those first that were used longest ago; the last used one stays."""

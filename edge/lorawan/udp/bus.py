@@ -138,9 +138,10 @@ class LorawanUdpBus:
         if target is None:  # a reload has let it go
             return
         self._heard_s[target.id] = received.at_s
+        model = self._models[target.id]
         while True:
             try:
-                said = await self._models[target.id].readings(received.uplink, lost=received.lost)
+                said = await model.readings(received.uplink, lost=received.lost)
                 break
             except NoWorkerError as error:
                 await asyncio.sleep(max(DECODE_AGAIN_S, self._decoding.failed(error)))

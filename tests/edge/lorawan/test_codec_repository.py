@@ -77,6 +77,14 @@ def test_a_link_out_of_the_repository_is_not_followed(directory: Path) -> None:
         Repository(directory).source("acme/probe")
 
 
+def test_links_in_a_circle_are_no_device(directory: Path) -> None:
+    """They cost themselves: the other devices are listed and run."""
+    (directory / "vendor" / "acme" / "circle.yaml").symlink_to("circle.yaml")
+    assert [each.model for each in Repository(directory).devices("probe")] == ["acme/probe"]
+    with pytest.raises(ConfigError, match="leads out"):
+        Repository(directory).codec_file(directory / "vendor" / "acme" / "circle.yaml")
+
+
 def test_another_directory_is_no_repository(tmp_path: Path) -> None:
     """Who forgets a level learns what is missing."""
     result = _run("codecs", "list", tmp_path)

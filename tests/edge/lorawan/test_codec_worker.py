@@ -80,6 +80,27 @@ def test_the_worker_is_small_and_has_one_thread() -> None:
     _with(story)
 
 
+def test_codecs_that_keep_what_they_get_keep_it_from_nobody() -> None:
+    """Each holds four megabytes in the end, and they are many: the worker stays small, and every one is answered."""
+    keeps = (
+        "var kept = [];"
+        "function decodeUplink() {"
+        "  if (kept.length < 4) kept.push(new Uint8Array(1 << 20).fill(1));"
+        "  return {data: {kept: kept.length}};"
+        "}"
+    )
+
+    async def story(codecs: Codecs) -> None:
+        for _ in range(6):
+            for number in range(worker.CONTEXTS - 2):
+                assert await _decode(codecs, f"keeps{number}", keeps)
+                assert await _decode(codecs) == {"first": 42}
+        assert codecs.pid is not None
+        assert int(_status(codecs.pid)["VmHWM"].split()[0]) < 30_000
+
+    _with(story)
+
+
 def test_the_kernel_holds_the_worker() -> None:
     """No file, no process, so much memory; its environment holds nothing of the agent's."""
 
@@ -95,7 +116,7 @@ def test_the_kernel_holds_the_worker() -> None:
         assert int(rows["Max cpu time"][0]) < 10
         environment = (process / "environ").read_text(encoding="utf-8").split("\0")
         names = {name.partition("=")[0] for name in environment if name}
-        assert names <= {"TZ", "LC_ALL", "PATH", "LD_LIBRARY_PATH"}
+        assert names <= {"TZ", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "MALLOC_MMAP_THRESHOLD_"}
 
     _with(story)
 

@@ -140,3 +140,18 @@ def test_the_networks_word_goes_first() -> None:
     assert airtime_of(uplink) is None
     assert airtime_of(uplink._replace(radio=Radio(spreading_factor=7))) == pytest.approx(0.061696)
     assert airtime_of(uplink._replace(radio=Radio(spreading_factor=7), consumed_airtime_s=0.5)) == 0.5
+
+
+@pytest.mark.parametrize(
+    "radio",
+    [
+        Radio(spreading_factor=2**31),
+        Radio(spreading_factor=1),
+        Radio(spreading_factor=-1),
+        Radio(spreading_factor=2, bandwidth_hz=1),
+        Radio(spreading_factor=7, bandwidth_hz=-125_000),
+    ],
+)
+def test_a_radio_that_cannot_be_has_no_airtime(radio: Radio) -> None:
+    """Whatever numbers a network sends: nothing is made up of them, and nothing breaks."""
+    assert airtime_of(_uplink(1, b"x")._replace(radio=radio)) is None

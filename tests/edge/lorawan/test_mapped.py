@@ -67,6 +67,23 @@ def test_the_same_words_are_the_same_plan(tmp_path: Path) -> None:
     assert _planned(tmp_path).model is _planned(tmp_path).model
 
 
+@pytest.mark.parametrize("driver", ["ttn", "chirpstack"])
+def test_a_changed_codec_or_mapping_is_another_plan(tmp_path: Path, driver: str) -> None:
+    """Else a reload would go on with the old one: its name, which the registry has, is the same."""
+    text = GATEWAY.replace("driver: ttn", f"driver: {driver}")
+    before = _planned(tmp_path, text)
+    rescaled = _planned(tmp_path, text.replace("path: moisture", "path: moisture, scale: 2"))
+    assert rescaled.meaning == before.meaning
+    assert rescaled != before
+    repository = codec_repository.build(tmp_path / "lorawan-devices")
+    file = repository / "vendor" / "acme" / "probe.js"
+    file.write_text(file.read_text().replace("/ 10", "/ 20"), encoding="utf-8")
+    after = plan_bus(strict_yaml.load(tmp_path / "gw.yaml"), ("buses", 0)).devices[0]
+    assert after != rescaled
+    assert isinstance(after, LorawanTarget)
+    assert "/ 20" in after.model.codec
+
+
 def test_the_whole_gateway_knows_it(tmp_path: Path) -> None:
     """What asks for its profile by name, such as the dead band, finds what the mapping made."""
     codec_repository.build(tmp_path / "lorawan-devices")

@@ -45,7 +45,7 @@ def _on_disk(file: Path, query: str) -> list[tuple[object, ...]]:
 def test_a_join_is_on_disk_when_it_returns(state: State, file: Path) -> None:
     """Nonce, join nonce and session: then the accept may be sent."""
     join_nonce, row = state.join(EUI, KEY, 7, lambda _: NEW)
-    assert join_nonce == 1
+    assert _on_disk(file, "SELECT last FROM join_nonce") == [(join_nonce,)]
     assert _on_disk(file, "SELECT nonce FROM dev_nonce") == [(7,)]
     assert _on_disk(file, "SELECT id, dev_addr, is_offered FROM session") == [(row.id, 0x01020304, 1)]
 
@@ -59,7 +59,7 @@ def test_a_join_that_cannot_be_made_uses_nothing_up(state: State, file: Path) ->
     with pytest.raises(RuntimeError):
         state.join(EUI, KEY, 7, fail)
     assert _on_disk(file, "SELECT * FROM dev_nonce") == []
-    assert state.join(EUI, KEY, 7, lambda _: NEW)[0] == 1
+    assert _on_disk(file, "SELECT * FROM join_nonce") == []
 
 
 def test_a_nonce_counts_once_for_each_key(state: State) -> None:
@@ -67,8 +67,17 @@ def test_a_nonce_counts_once_for_each_key(state: State) -> None:
     state.join(EUI, KEY, 7, lambda _: NEW)
     with pytest.raises(NonceUsedError, match="7"):
         state.join(EUI, KEY, 7, lambda _: NEW)
-    assert state.join(EUI, "another", 7, lambda _: NEW)[0] == 1
-    assert state.join("0" * 16, KEY, 7, lambda _: NEW)[0] == 1
+    assert state.join(EUI, "another", 7, lambda _: NEW)
+    assert state.join("0" * 16, KEY, 7, lambda _: NEW)
+
+
+@pytest.mark.parametrize(("at_s", "nonce"), [(0.0, 1), (1_790_000_000.0, 1_432_213), (1e12, 1 << 23)])
+def test_a_file_that_was_lost_keeps_no_device_out(tmp_path: Path, at_s: float, nonce: int) -> None:
+    """Its join nonces begin above those of the file before it; where the clock does not know the time, with 1."""
+    state = State(tmp_path / "new.sqlite", lambda: at_s)
+    given = [state.join(EUI, KEY, dev_nonce, lambda _: NEW)[0] for dev_nonce in (7, 8)]
+    state.close()
+    assert given == [nonce, nonce + 1]
 
 
 def test_an_uplink_counter_never_goes_back(state: State, file: Path) -> None:
