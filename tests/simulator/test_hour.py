@@ -25,6 +25,8 @@ MINUTES = "MESSNETZ_HOUR_MINUTES"
 @pytest.mark.parametrize("protocol", sorted(SUBJECTS))
 def test_a_bad_line_makes_no_wrong_value(protocol: str, tmp_path: Path) -> None:
     """Noise is counted, the port pulled out and put back, and readings come again by themselves."""
+    if protocol == "radar" and MINUTES not in os.environ:
+        pytest.skip(f"its interval is a minute, and counts whole: five minutes at least, by {MINUTES}")
     seconds = 60 * float(os.environ.get(MINUTES, "1.25"))
     report = asyncio.run(play(protocol, seconds, tmp_path, noise=0.3, seed=1))
     assert report.complaints() == [], report
