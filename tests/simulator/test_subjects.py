@@ -53,7 +53,7 @@ def test_a_meter_on_rtu_answers_its_own_questions_only(tmp_path: Path) -> None:
 
     async def story() -> None:
         meter = RtuSubject(tmp_path / "line", Noise(0.0))
-        meter.port.send = said.append  # type: ignore[method-assign]
+        meter.port.send = said.append  # type: ignore[method-assign, assignment]
 
         def ask(unit: int, function_code: int, address: int, count: int) -> None:
             body = bytes((unit, function_code)) + address.to_bytes(2, "big") + count.to_bytes(2, "big")
