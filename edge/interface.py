@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from base.errors import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import msgspec
 
@@ -139,6 +139,14 @@ class CommandableBus(Protocol):
         Raises: PermanentError where the profile does not declare it, or the device refuses; TransientError where it
         does not answer.
         """
+
+
+@runtime_checkable
+class CountingBus(Protocol):
+    """An open bus that counts what it hears, beyond what belongs to one device."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return what was counted since the bus was opened, by the names of `edge.counts`."""
 
 
 class BusPlan(Protocol):

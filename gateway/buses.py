@@ -6,13 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.interface import CountingBus
 from gateway.device import DeviceState
 from gateway.poller import Poller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edge.interface import BusPlan, Heard
+    from edge.interface import Bus, BusPlan, Heard
     from gateway.bustime import BusTime
     from gateway.config import GatewayConfig
     from gateway.timekeeper import Timekeeper
@@ -97,6 +98,7 @@ class Buses:
                 "id": running.poller.plan.id,
                 "place": running.poller.plan.place.address,
                 "share": self._times[running.poller.plan.id].share,
+                "counts": _counts(running.poller.bus),
                 "devices": [self._device(running.poller, d.id, with_latest) for d in running.poller.plan.devices],
             }
             for running in self._running.values()
@@ -143,3 +145,9 @@ class Buses:
         stop = asyncio.Event()
         task = asyncio.create_task(poller.run(stop), name=f"bus {plan.id}")
         self._running[plan.id] = _Running(poller, stop, task)
+
+
+def _counts(bus: Bus | None) -> dict[str, int]:
+    if not isinstance(bus, CountingBus):
+        return {}
+    return dict(bus.counts())

@@ -24,7 +24,7 @@ from wire.gaps import Gap
 from wire.ids import is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gateway.config import SpoolConfig
@@ -134,6 +134,7 @@ class Sealer:
         self._on_sealed = on_sealed
         self._pending: deque[Sample] = deque()
         self._hooks: list[_Hooks] = []
+        self._putting_off = Backoff("what is to be written beside a seal is put off", logger)
         self._losing = Backoff("the disk does not take readings and memory is full", logger)
         self.losses: dict[str, Loss] = {}
         self._stopped: frozenset[str] = frozenset()
@@ -238,7 +239,7 @@ class Sealer:
         timing = self._keeper.timing
 
         def commit(spool: Spool) -> None:
-            put_off[:] = [each for each in hooks if each.before is not None and not _is_done(each.before)]
+            put_off[:] = [each for each in hooks if each.before is not None and not self._is_done(each.before)]
             kept = None if timing is None else spool.keep_time(timing)
             timed = samples if kept is None else [self._placed(sample, kept) for sample in samples]
             if timed and stopped:
@@ -267,11 +268,29 @@ class Sealer:
         self._backoff.succeeded()
         self._error = ""
         self._hooks = put_off + self._hooks
-        for each in hooks:
-            if each.after is not None and each not in put_off:
-                _is_done(each.after)
+        self._tell(hooks, put_off)
         if samples or losses:
             self._on_sealed()
+        return True
+
+    def _tell(self, hooks: Sequence[_Hooks], put_off: Collection[_Hooks]) -> None:
+        """Tell sources what is on disk; not those that could not write down what belongs to it."""
+        if not put_off:
+            self._putting_off.succeeded()
+        for each in hooks:
+            if each.after is not None and each not in put_off:
+                self._is_done(each.after)
+
+    def _is_done(self, hook: Callable[[], None]) -> bool:
+        """Call what a source wants to be done. A fault of it stops no seal."""
+        try:
+            hook()
+        except MessnetzError as error:
+            self._putting_off.failed(error)
+            return False
+        except Exception:
+            logger.exception("around a seal")
+            return False
         return True
 
     async def _leave_out(self) -> bool:
@@ -363,16 +382,6 @@ class Sealer:
                 loss.since_ms = min(loss.since_ms, since.since_ms)
                 loss.readings += since.readings
             self.losses[device] = loss
-
-
-def _is_done(hook: Callable[[], None]) -> bool:
-    """Call what a source wants to be done. A fault of it stops no seal."""
-    try:
-        hook()
-    except Exception:
-        logger.exception("around a seal")
-        return False
-    return True
 
 
 def _gap(device: str, loss: Loss, timing: Timing | None) -> Gap:

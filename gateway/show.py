@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from base.messages import Text
+from edge import counts
 from edge.plausibility.hints import TEXTS
 from gateway.bustime import percent
 from gateway.counted import BATCHES, IN_BATCHES, READINGS, WAIT
@@ -168,7 +169,10 @@ def _cut(text: str, width: int) -> str:
 
 def bus_table(bus: Answer, now_ms: int) -> list[str]:
     """Show one bus and its devices: a line each, why the last reading failed, and the last values where they are."""
-    lines = ["", BUS.say(id=bus["id"], place=bus["place"], share=percent(bus["share"])), _row(h.say() for h in HEADS)]
+    lines = ["", BUS.say(id=bus["id"], place=bus["place"], share=percent(bus["share"]))]
+    if counted := counts.sentence(bus.get("counts", {})):
+        lines.append(f"    {counted}")
+    lines.append(_row(h.say() for h in HEADS))
     for device in bus["devices"]:
         lines.append(_row(_device(device, now_ms)))
         if device["error"]:

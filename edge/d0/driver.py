@@ -37,7 +37,13 @@ RATES = (600, 1200, 2400, 4800, 9600, 19200)
 class D0Device(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A meter on IEC 62056-21."""
 
-    address: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z ]{1,32}" + END)] | None = None
+    address: (
+        Annotated[
+            str,
+            msgspec.Meta(pattern=r"^[0-9A-Za-z ]{1,32}" + END, description="up to 32 digits and letters, in quotes"),
+        ]
+        | None
+    ) = None
     """Where several share a line: what the meter is called by, most often its number. Of one that is asked only."""
 
 

@@ -40,7 +40,7 @@ def airtime_of(uplink: Uplink) -> float | None:
     if uplink.consumed_airtime_s is not None:
         return uplink.consumed_airtime_s
     radio = uplink.radio
-    bandwidth_hz, factor = radio.bandwidth_hz or 125_000, radio.spreading_factor
+    factor, bandwidth_hz = radio.spreading_factor, radio.bandwidth_hz or 125_000
     if factor is None or factor not in SPREADING_FACTORS or bandwidth_hz not in BANDWIDTHS_HZ:
         return None
     size = uplink.size if uplink.size is not None else len(uplink.payload) + OVERHEAD

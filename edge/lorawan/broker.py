@@ -7,6 +7,7 @@ import base64
 import binascii
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 
@@ -28,7 +29,7 @@ from wire.ids import END
 from wire.town import DeviceEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from base.strict_yaml import Document, Path_
     from edge.lorawan.model import Said as Meant
@@ -45,6 +46,13 @@ WORKER_S = 5.0
 MOST_STRANGERS = 200
 """Devices of the network that no entry has, as the log names them; then it is silent."""
 _DATA = b"-_", b"+/"
+_NAMES = dict.fromkeys(Verdict, ("new",)) | {
+    Verdict.RESET: ("new", "counter_reset"),
+    Verdict.SESSION: ("new", "joins"),
+    Verdict.DUPLICATE: ("duplicates",),
+    Verdict.REPLAY: ("replay",),
+}
+"""As what an uplink is counted."""
 
 
 class LorawanDevice(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -162,6 +170,8 @@ class NetworkInterpreter:
         self._states: dict[str, _State] = {}
         self._by_eui: dict[str, _State] = {}
         self._strangers: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        """By the names of `edge.counts`."""
         self._unread = Backoff(f"bus {plan.id}: a message that cannot be read", logger)
         self._waiting = Backoff(f"bus {plan.id}: decoding", logger)
         self.follow(plan.devices)
@@ -171,18 +181,22 @@ class NetworkInterpreter:
         try:
             event = self.network.read(message.topic, message.payload)
         except ValueError as error:
+            self.counts["rubbish"] += 1
             self._unread.failed(f"{message.topic}: {error}")
             return []
         if event is None or message.is_retained:
             return []
         state = self._by_eui.get(event.uplink.dev_eui)
         if state is None:
+            self.counts["foreign"] += 1
             self._meet(event.uplink.dev_eui)
             return []
         state.address = event.address
         uplink = event.uplink
         at_ms = time.time_ns() // 1_000_000 if uplink.received_at_ms is None else uplink.received_at_ms
         counted = state.counter.take(uplink, at_ms)
+        for name in _NAMES[counted.verdict]:
+            self.counts[name] += 1
         if not counted.verdict.counts:
             logger.info("bus %s, device %s: a %s", self._bus, state.target.id, counted.verdict.value)
             return [Said(state.target.id)]
@@ -234,6 +248,11 @@ class NetworkInterpreter:
 
 class LorawanMqttBus(MqttBus):
     """The open bus of a network; it can also send."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return what was counted since the bus was opened, by name."""
+        assert isinstance(self.interpreter, NetworkInterpreter)  # noqa: S101 - `plan_of` has made it
+        return self.interpreter.counts
 
     async def carry_out(self, command: Configure | Downlink) -> dict[str, Any]:
         """Queue a downlink with the network, which sends it after the device's next uplink.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections import Counter
@@ -36,6 +37,7 @@ MOST_MERGING = 256
 MOST_CONCENTRATORS = 64
 STALE_S = 60.0
 """A concentrator asks for downlinks every few seconds; one that does not is behind no open address any more."""
+FORGET_S = 2 * STALE_S
 Address: TypeAlias = Any
 """Of a peer, as the socket has it."""
 
@@ -47,7 +49,7 @@ class Concentrator:
     eui: str
     address: Address = None
     """Where it asks for downlinks; None before the first time."""
-    asked_at_s: float = 0.0
+    asked_at_s: float = -math.inf
     duty: Duty = field(default_factory=Duty)
 
 
@@ -125,10 +127,18 @@ class Concentrators:
             self.counts["strangers"] += 1
             self._strangers.failed(eui)
             return None
-        if eui not in self._known and len(self._known) >= MOST_CONCENTRATORS:
+        if eui not in self._known and len(self._known) >= MOST_CONCENTRATORS and not self._is_one_forgotten():
             self.counts["strangers"] += 1
             return None
         return self._known.setdefault(eui, Concentrator(eui))
+
+    def _is_one_forgotten(self) -> bool:
+        """Forget one that has long not asked for downlinks, or never has: who makes names up keeps nobody out."""
+        now_s = self._clock()
+        gone = next((each.eui for each in self._known.values() if now_s - each.asked_at_s > FORGET_S), None)
+        if gone is not None:
+            del self._known[gone]
+        return gone is not None
 
     def _pushed(self, datagram: Datagram) -> None:
         heard = gwmp.pushed(datagram, self._clock())

@@ -21,7 +21,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from base.errors import PermanentError
+from base.errors import MessnetzError, PermanentError, TransientError
 from base.sqlite import CorruptError, transaction, translated
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ _taken: defaultdict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
 take it again while it waits for its seal; another process does."""
 
 SCHEMA = 1
+REST_S = 5.0
+"""How long a file that could not be written is left alone when frames are to be sealed."""
 BLOCK = 16
 """Downlink counters that are reserved at once; as many are skipped by a crash."""
 MOST_JOINS = 1 << 24
@@ -144,6 +146,10 @@ class State:
         self._path, self._wall = path, wall
         self._lock = _locks[str(path)]
         self._is_closed = False
+        self._owed: dict[int, tuple[int, int, str]] = {}
+        """By session: run, counter and device of the last frame that is to be committed."""
+        self._committed: dict[int, tuple[int, int]] = {}
+        self._ill_until_s = 0.0
         with self._lock:
             try:
                 self._connection = self._open()
@@ -286,15 +292,35 @@ class State:
     def sealed(self, session: int, dev_eui: str, run: int, f_cnt: int) -> None:
         """Commit that a frame is about to be sealed: from now on neither it nor one before it is taken.
 
-        Whatever was heard in a session ends those of the device before it. Calls may come late and twice.
+        Whatever was heard in a session ends those of the device before it. Calls may come late and twice. Where the
+        disk did not let it, the next call does it too, and calls soon after fail at once: many may wait for it.
         """
+        with self._lock:
+            if (run, f_cnt) <= self._committed.get(session, (-1, -1)):
+                return
+            self._owed[session] = max(self._owed.get(session, (-1, -1, "")), (run, f_cnt, dev_eui))
+            if time.monotonic() < self._ill_until_s:
+                raise TransientError(f"{self._path} takes nothing just now")
+            try:
+                self._commit_owed()
+            except MessnetzError:
+                self._ill_until_s = time.monotonic() + REST_S
+                raise
+
+    def _commit_owed(self) -> None:
+        owed = dict(self._owed)
         with self._writing() as connection:
-            connection.execute(
-                "UPDATE session SET run = ?, f_cnt_up = ?, is_offered = 0"
-                " WHERE id = ? AND (run < ? OR (run = ? AND coalesce(f_cnt_up, -1) < ?))",
-                (run, f_cnt, session, run, run, f_cnt),
-            )
-            connection.execute("DELETE FROM session WHERE dev_eui = ? AND id < ? AND NOT is_abp", (dev_eui, session))
+            for session, (run, f_cnt, dev_eui) in owed.items():
+                connection.execute(
+                    "UPDATE session SET run = ?, f_cnt_up = ?, is_offered = 0"
+                    " WHERE id = ? AND (run < ? OR (run = ? AND coalesce(f_cnt_up, -1) < ?))",
+                    (run, f_cnt, session, run, run, f_cnt),
+                )
+                connection.execute(
+                    "DELETE FROM session WHERE dev_eui = ? AND id < ? AND NOT is_abp", (dev_eui, session)
+                )
+        self._owed.clear()
+        self._committed.update((session, (run, f_cnt)) for session, (run, f_cnt, _) in owed.items())
 
     def reserve(self, session: int) -> range:
         """Reserve the next downlink counters: they are used up, whatever happens."""

@@ -127,6 +127,7 @@ def _targets(document: Document, path: Path_, config: MbusBusConfig) -> list[Mbu
         if address == 0 and len(config.devices) > 1:
             expected = "1 to 250, or its `secondary` address: every new meter has 0"
             raise document.error((*at, key), "0 beside other meters", expected)
+        _check_apart(document, (*at, key), address, taken)
         taken[address] = device.id
         profile = planning.profile_of(document, (*at, "profile"), device.profile, "mbus", profiles.load)
         if targets and config.serial is not None and config.baud_rate is None:
@@ -134,6 +135,14 @@ def _targets(document: Document, path: Path_, config: MbusBusConfig) -> list[Mbu
         values = planning.parameters_of(document, at, device, profile)
         targets.append(MbusTarget(device.id, address, device.interval_s or profile.interval_s, profile, values))
     return targets
+
+
+def _check_apart(document: Document, at: Path_, address: int | Selection, taken: dict[int | Selection, str]) -> None:
+    """Refuse a number with places for any digit that another listed meter has, too: both would answer at once."""
+    for other, owner in taken.items():
+        if isinstance(address, int) or isinstance(other, int) or not address.meets_with(other):
+            continue
+        raise document.error(at, f"{address}, which the meter {owner!r} ({other}) may answer, too", "its whole number")
 
 
 def _address(document: Document, at: Path_, device: MbusDevice) -> int | Selection:

@@ -171,7 +171,7 @@ def _pin(document: Document, path: Path_, config: S0BusConfig) -> Pin | None:
         raise document.error((*path, "debounce_ms"), found, "less than 'shortest_ms'")
     return Pin(
         f"/dev/{found_pin['chip']}",
-        found_pin["line"],
+        str(int(found_pin["line"])) if found_pin["line"].isdigit() else found_pin["line"],
         config.bias,
         config.active == "low",
         config.debounce_ms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from edge.wmbus.receivers import Mode, Name
     from wire import profile as public
 
+_FILTER = re.compile(r"(?:(?:[^+#\0/]*|\+)/)*(?:[^+#\0/]*|\+|#)\Z")
+"""A wildcard stands for a whole level, `#` for all that follow."""
 OF_MQTT = ("topics", "format", "client_id")
-OF_LINE = ("serial", "tcp", "receiver")
+OF_LINE = ("serial", "tcp", "receiver", "baud_rate", "data_bits", "parity", "stop_bits")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ def _of_broker(document: Document, path: Path_, config: WmbusBusConfig, targets:
             raise document.error((*path, key), f"{key!r} beside 'mqtt'", "one of them")
     if not config.topics:
         raise document.error(path, "no 'topics'", "topic filters, such as [wmbusmeters/#]")
+    for index, topic in enumerate(config.topics):
+        if not _FILTER.match(topic):
+            raise document.error((*path, "topics", index), repr(topic), "a topic filter, such as wmbusmeters/#")
     if config.format is None:
         raise document.error(path, "no 'format'", "one of 'wmbusmeters' and 'telegrams'")
     if config.mqtt is None:

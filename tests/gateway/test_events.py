@@ -95,6 +95,15 @@ def test_a_fault_of_one_message_costs_that_message(caplog: pytest.LogCaptureFixt
     assert "of ours" in caplog.text
 
 
+def test_what_a_device_said_that_is_gone_is_settled(caplog: pytest.LogCaptureFixture) -> None:
+    """A reload let go of it while its message was decoded: its source may forget it, and nobody is alarmed."""
+    said = Measured(LEVEL, time.monotonic())
+    delivered, order = _hear(TalkingBus([Heard("gone", said), Heard("gauge", said)]), 1)
+    assert [sample.device for sample in delivered] == ["gauge"]
+    assert order[:2] == ["settle gone", "delivered"]
+    assert not caplog.records
+
+
 def test_what_cannot_be_taken_is_settled_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its source would wait for the word, and stop: what a reload has let go, and what a fault of ours costs."""
     words: list[Heard | Exception] = [
@@ -219,8 +228,8 @@ def test_hooks_stand_around_the_commit(tmp_path: Path) -> None:
     assert _seal(tmp_path, play, lambda *_: None) == ["before", "after", "sealed"]
 
 
-def test_a_source_that_cannot_write_down_is_not_told(tmp_path: Path) -> None:
-    """The readings of all others are sealed all the same; it is asked again with the next seal."""
+def test_a_source_that_cannot_write_down_is_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The readings of all others are sealed all the same; it is asked again with the next seal, and said in a line."""
     tries: list[str] = []
 
     def refuse() -> None:
@@ -234,6 +243,8 @@ def test_a_source_that_cannot_write_down_is_not_told(tmp_path: Path) -> None:
 
     assert _seal(tmp_path, play, lambda *_: None) == ["sealed", "after"]
     assert len(tries) == 2
+    assert "its disk is full" in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_disk_that_refuses_for_days_costs_a_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,16 @@ def test_a_reading_that_is_not_believed_is_shown_with_its_reason(monkeypatch: py
     assert show.bus_table(bus, NOW_MS)[-2] == "    ? Spannung L1: außerhalb von 0 bis 500"
 
 
+def test_what_a_bus_counts_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what people ask for; nothing where that is nothing, as with a bus that counts nothing."""
+    counted = {"datagrams": 9, "new": 3, "replay": 1, "duplicates": 2, "joins": 0}
+    bus = {"id": "roof", "place": "udp 127.0.0.1:1700", "share": 0.5, "devices": []}
+    assert show.bus_table({**bus, "counts": counted}, NOW_MS)[2] == "    new messages: 3, duplicates: 2, replays: 1"
+    assert show.bus_table({**bus, "counts": {}}, NOW_MS) == show.bus_table(bus, NOW_MS)
+    monkeypatch.setenv("MESSNETZ_LANGUAGE", "de")
+    assert show.bus_table({**bus, "counts": {"replay": 2}}, NOW_MS)[2] == "    wiederholt eingespielt: 2"
+
+
 def test_one_is_not_several(monkeypatch: pytest.MonkeyPatch) -> None:
     """In both languages, verbs too."""
     one = dict.fromkeys(("waiting_batches", "window_batches", "sealed_batches", "sealed_readings"), 1)

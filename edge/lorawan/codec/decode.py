@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -89,11 +89,12 @@ async def _run(source: str, f_port: int, payload: bytes, *, downlink: bool) -> D
         await codecs.close()
 
 
-def _rows(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+def _rows(value: Any, name: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - values of JSON
     """Write nested values a line each, by their paths as a profile writes them."""
     if isinstance(value, dict):
         for key, child in value.items():
-            yield from _rows(child, f"{name}.{key}" if name else str(key))
+            step = f'["{key}"]' if set(key) & set(".[]=,") else f".{key}" if name else key
+            yield from _rows(child, f"{name}{step}")
     elif isinstance(value, list):
         for index, child in enumerate(value):
             yield from _rows(child, f"{name}[{index}]")

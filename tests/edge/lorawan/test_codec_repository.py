@@ -13,6 +13,7 @@ from base.errors import ConfigError, PermanentError
 from edge.cli import device
 from edge.lorawan.codec.examples import difference
 from edge.lorawan.codec.repository import Repository
+from edge.lorawan.paths import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,6 +167,17 @@ def test_a_codec_is_run_on_one_message(codec: Path) -> None:
     shown = _run("decode", "lorawan-codec", codec, "0102ff", "--fport", 5)
     assert shown.stdout.split() == ["sum", "258", "nested[0].port", "5"]
     assert "old" in shown.stderr
+
+
+@pytest.mark.slow
+def test_a_name_with_dots_is_shown_as_a_path_has_it(codec: Path) -> None:
+    """What stands on the left can be written into a mapping."""
+    codec.write_text("function decodeUplink() { return {data: {'a.b': {c: 1}, d: {'e[0]': 2}, 'f g': 3}}; }")
+    shown = [line.split("  ")[0] for line in _run("decode", "lorawan-codec", codec, "01").stdout.splitlines()]
+    assert shown == ['["a.b"].c', 'd["e[0]"]', "f g"]
+    data = {"a.b": {"c": 1}, "d": {"e[0]": 2}, "f g": 3}
+    found = [parse(path) for path in shown]
+    assert [path(data) for path in found if path is not None] == [1, 2, 3]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.lorawan import gwmp
-from edge.lorawan.concentrators import Concentrators
+from edge.lorawan.concentrators import MOST_CONCENTRATORS, Concentrators
 from edge.lorawan.duty import Duty
 from edge.lorawan.eu868 import DATA_RATES
 from edge.lorawan.gwmp import Datagram, DatagramError, Kind, Transmission
@@ -147,6 +147,23 @@ def test_whatever_comes_is_taken_or_counted(datagrams: list[bytes]) -> None:
         assert concentrators.counts["datagrams"] == len(datagrams)
 
     asyncio.run(feed())
+
+
+def test_who_makes_concentrators_up_keeps_none_out() -> None:
+    """One that is there is heard whenever it comes, and one that has asked lately is not forgotten for another."""
+    now_s, real, late = 1000.0, bytes.fromhex("aa" * 8), bytes.fromhex("bb" * 8)
+    concentrators = Concentrators("roof", (), lambda: now_s)
+
+    async def feed() -> None:
+        concentrators.datagram(bytes([2, 0, 1, Kind.PULL_DATA]) + real, ("127.0.0.1", 9))
+        for number in range(3 * MOST_CONCENTRATORS):
+            concentrators.datagram(bytes([2, 0, 1, Kind.PUSH_DATA]) + number.to_bytes(8, "big") + b"{}", ("", 1))
+        concentrators.datagram(bytes([2, 0, 1, Kind.PULL_DATA]) + late, ("127.0.0.1", 9))
+
+    asyncio.run(feed())
+    assert concentrators.can_send(real.hex())
+    assert concentrators.can_send(late.hex())
+    assert len(concentrators._known) == MOST_CONCENTRATORS
 
 
 def test_no_json_nests_deep_enough_to_end_the_agent() -> None:

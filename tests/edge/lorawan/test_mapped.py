@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import codec_repository
 import codec_runs
 import pytest
+from lorawan_site import FIXED, HOST, KEYS, in_loop
 
 from base import strict_yaml
 from base.errors import ConfigError
 from edge.drivers import plan_bus
 from edge.lorawan.broker import LorawanTarget
+from edge.lorawan.codec.codecs import shared
+from edge.lorawan.udp.bus import LorawanUdpBus
+from edge.mqtt_bus import MqttPlan
+from edge.mqtt_source import Message
 from gateway import config as gateway_config
+from simulator.concentrator import Concentrator
+
+from servers import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lora_packet import LoraPacket
 
 GATEWAY = """\
 gateway: park-gw
@@ -82,6 +94,66 @@ def test_a_changed_codec_or_mapping_is_another_plan(tmp_path: Path, driver: str)
     assert after != rescaled
     assert isinstance(after, LorawanTarget)
     assert "/ 20" in after.model.codec
+
+
+@pytest.mark.slow
+@in_loop
+async def test_a_concentrators_device_is_read_by_it(tmp_path: Path, packets: LoraPacket) -> None:
+    """From the frame on the air to the reading; its profile has the name that the registry has."""
+    keys = tmp_path / "keys.yaml"
+    keys.write_text(
+        f"{FIXED}: {{dev_addr: {KEYS.dev_addr}, nwk_s_key: {KEYS.nwk_s_key}, app_s_key: {KEYS.app_s_key}}}\n"
+    )
+    keys.chmod(0o600)
+    port = free_port()
+    own = f"driver: lorawan_udp\n    listen: {HOST}:{port}\n    keys: keys.yaml\n    state: state.sqlite"
+    text = GATEWAY.replace("driver: ttn\n    mqtt: {host: eu1.cloud.thethings.network}", own)
+    codec_repository.build(tmp_path / "lorawan-devices")
+    document = strict_yaml.parse(text.replace("0011223344556677", FIXED).encode(), tmp_path / "gw.yaml")
+    bus = plan_bus(document, ("buses", 0)).open()
+    assert isinstance(bus, LorawanUdpBus)
+    hearing = asyncio.create_task(bus.heard())
+    async with Concentrator(HOST, port) as concentrator:
+        await concentrator.is_served()
+        concentrator.push(packets.uplink(KEYS, 3, bytes([1, 200]), f_port=5))
+        async with asyncio.timeout(30):
+            heard = await hearing
+    await bus.close()
+    await shared().close()
+    values = {reading.name: reading.value for reading in heard.measured.readings}
+    assert (heard.device, values["soil_vwc/30cm"], values["rssi"]) == ("tree-1", 20.0, -57)
+
+
+@pytest.mark.slow
+@in_loop
+async def test_a_networks_device_is_read_by_it(tmp_path: Path) -> None:
+    """Of ChirpStack and of The Things Stack alike: the network's own decode is not asked for."""
+    heard = {
+        "chirpstack": (
+            "application/a/device/0011223344556677/event/up",
+            {"deviceInfo": {"devEui": "0011223344556677"}, "fCnt": 3, "fPort": 5, "data": "Acg="},
+        ),
+        "ttn": (
+            "v3/a@b/devices/tree/up",
+            {
+                "end_device_ids": {"dev_eui": "0011223344556677"},
+                "uplink_message": {"f_cnt": 3, "f_port": 5, "frm_payload": "Acg="},
+            },
+        ),
+    }
+    codec_repository.build(tmp_path / "lorawan-devices")
+    for driver, (topic, content) in heard.items():
+        text = GATEWAY.replace("driver: ttn", f"driver: {driver}").encode()
+        plan = plan_bus(strict_yaml.parse(text, tmp_path / "gw.yaml"), ("buses", 0))
+        assert isinstance(plan, MqttPlan)
+        payload = json.dumps(content).encode()
+        said = await plan.make(plan, None).understand(  # type: ignore[arg-type]
+            Message(topic, payload, is_retained=False, arrived_s=0.0, token=None)
+        )
+        assert said is not None
+        assert said[0].measured is not None
+        assert ("soil_vwc/30cm", 20.0) in [(each.name, each.value) for each in said[0].measured.readings]
+    await shared().close()
 
 
 @pytest.mark.parametrize(("old", "new"), [("moisture", "humidity"), ("f_ports: [5]", "f_ports: [6]")])

@@ -18,6 +18,7 @@ import edge
 from base import strict_yaml
 from base.errors import ConfigError, PermanentError, TransientError
 from edge.drivers import plan_bus
+from edge.interface import CountingBus
 from edge.lorawan.broker import LorawanMqttBus, NetworkInterpreter
 from edge.lorawan.chirpstack import events as chirpstack
 from edge.lorawan.codec.codecs import shared
@@ -193,6 +194,28 @@ def test_where_the_entry_says_so_the_network_s_decode_counts() -> None:
     asyncio.run(closing(scene()))
 
 
+@pytest.mark.slow
+def test_duplicates_replays_and_resets_are_told_apart_and_counted() -> None:
+    """As `messnetz gateway status` shows them."""
+
+    async def scene() -> None:
+        ear = interpreter()
+        for f_cnt, payload in ((700, "AQDi"), (701, "AQDj"), (701, "AQDj"), (5, "AQDk"), (0, "AQDl"), (1, "AQDm")):
+            await ear.understand(message(f_cnt, data=payload))
+        await ear.understand(message(9, "0000000000000001"))
+        await ear.understand(Message(TOPIC, b"{", is_retained=False, arrived_s=0.0, token=None))
+        assert ear.counts == {
+            "new": 4,
+            "duplicates": 1,
+            "replay": 1,
+            "counter_reset": 1,
+            "foreign": 1,
+            "rubbish": 1,
+        }
+
+    asyncio.run(closing(scene()))
+
+
 def test_strangers_and_retained_messages_say_nothing() -> None:
     """A network has more devices than the town; and a retained message is of any age."""
 
@@ -247,6 +270,7 @@ def test_a_downlink_goes_to_the_network_s_queue(mosquitto: Mosquitto) -> None:
     async def scene() -> None:
         bus = plan(text).open()
         assert isinstance(bus, LorawanMqttBus)
+        assert isinstance(bus, CountingBus)
         hearing = asyncio.ensure_future(bus.heard())
         with pytest.raises(TransientError, match="nothing was heard of it"):
             await bus.carry_out(command)

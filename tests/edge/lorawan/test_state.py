@@ -88,6 +88,27 @@ def test_an_uplink_counter_never_goes_back(state: State, file: Path) -> None:
     assert _on_disk(file, "SELECT run, f_cnt_up FROM session") == [(1, 0)]
 
 
+def test_what_the_disk_refused_is_committed_with_the_next(
+    state: State, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile whoever waits is refused at once, and not each after the time that a lock takes."""
+    monkeypatch.setattr(states, "REST_S", 3600.0)
+    session = state.join(EUI, KEY, 1, lambda _: NEW)[1].id
+    holder = sqlite3.connect(file, isolation_level=None)
+    state._connection.execute("PRAGMA busy_timeout = 1")
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TransientError, match="locked"):
+        state.sealed(session, EUI, 0, 1)
+    holder.execute("ROLLBACK")
+    holder.close()
+    with pytest.raises(TransientError, match="just now"):
+        state.sealed(session, EUI, 0, 7)
+    state._ill_until_s = 0.0
+    state.sealed(session, EUI, 0, 1)
+    state.sealed(session, EUI, 0, 7)
+    assert _on_disk(file, "SELECT f_cnt_up FROM session") == [(7,)]
+
+
 def test_what_is_sealed_in_a_new_session_ends_the_old_one(state: State) -> None:
     """Until then both hold; and one that was offered and never used is replaced by the next."""
     first = state.join(EUI, KEY, 1, lambda _: NEW)[1]

@@ -14,7 +14,7 @@ from lorawan_site import APP_KEY, FIXED, HOST, JOINER, KEYS, in_loop
 from base import strict_yaml
 from base.errors import PermanentError, TransientError
 from edge.drivers import plan_bus
-from edge.interface import CommandableBus, EventfulBus, NoAnswerError, ParkedError
+from edge.interface import CommandableBus, CountingBus, EventfulBus, NoAnswerError, ParkedError
 from edge.lorawan.udp import bus as buses
 from edge.lorawan.udp.bus import LorawanUdpBus
 from edge.lorawan.udp.driver import LorawanUdpPlan
@@ -85,6 +85,7 @@ async def test_what_a_device_says_becomes_a_sample(tmp_path: Path, packets: Lora
     async with _open(tmp_path) as (bus, concentrator, _):
         assert isinstance(bus, EventfulBus)
         assert isinstance(bus, CommandableBus)
+        assert isinstance(bus, CountingBus)
         concentrator.push(packets.uplink(KEYS, 3, PAYLOAD, f_port=5))
         heard = await _heard(bus)
         values = {reading.name: reading.value for reading in heard.measured.readings}

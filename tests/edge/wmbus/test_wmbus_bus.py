@@ -446,8 +446,15 @@ async def test_raw_telegrams_on_a_broker_are_readings(tmp_path: Path) -> None:
         ("  mqtt: {host: b}\n  format: telegrams", METERS, "topic filters"),
         ("  mqtt: {host: b}\n  topics: [x]", METERS, "'wmbusmeters' and 'telegrams'"),
         ("  mqtt: {host: b}\n  topics: [x]\n  format: telegrams\n  serial: /dev/x", METERS, "one of them"),
+        (
+            "  mqtt: {host: b}\n  topics: [x]\n  format: telegrams\n  baud_rate: 9600",
+            METERS,
+            "'baud_rate' beside 'mqtt'",
+        ),
+        ("  mqtt: {host: b}\n  topics: [x, 'a/#/b']\n  format: telegrams", METERS, "'a/#/b'; expected a topic filter"),
+        ("  mqtt: {host: b}\n  topics: ['a+/b']\n  format: telegrams", METERS, "'a+/b'; expected a topic filter"),
         ("  serial: /dev/x\n  receiver: cul", (METERS[0], METERS[0].replace("id: water", "id: two")), "its own"),
-        ("  serial: /dev/x\n  receiver: cul", (METERS[0].replace("33225544", "3322"),), "matching"),
+        ("  serial: /dev/x\n  receiver: cul", (METERS[0].replace("33225544", "3322"),), "eight digits"),
         (
             "  serial: /dev/x\n  receiver: cul",
             (METERS[0].replace("generic/wmbus-water", "generic/mbus-water"),),
