@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 DEBUG = "MESSNETZ_DEBUG"
 OPTIONAL_MODULES = {
-    *("amqtt", "cryptography", "gpiod", "influxdb_client", "meterbus", "nacl", "pms", "pymodbus", "pynmea2", "quickjs"),
-    *("rich", "serial", "sml", "sunspec2", "urllib3"),
+    *("amqtt", "cryptography", "gpiod", "influxdb_client", "nacl", "pymodbus", "pynmea2", "quickjs"),
+    *("rich", "serial", "sunspec2", "urllib3"),
 }
 """What the extras in pyproject.toml bring; a plain installation has none of them."""
 SECTORS = ("traffic", "buildings", "industry", "heat", "climate")

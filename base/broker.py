@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -33,33 +33,6 @@ class TlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Path of the key of our certificate, mode 0600, without a passphrase."""
 
 
-class MqttConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Where the broker is and who we are to it."""
-
-    host: Host
-    """Name or address of the broker; with `tls` the name that its certificate has."""
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
-    """Port of the broker; 1883, with `tls` 8883, unless set."""
-    user: str | None = None
-    """Our name, with `password_file`; where the broker knows its users by their certificates, neither."""
-    password_file: str | None = None
-    """A file with mode 0600 that holds the password alone."""
-    tls: TlsConfig | None = None
-    """Certificates; without them the connection is plain, for a machine's own loopback only."""
-    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
-    """After one and a half times as long without a sign of life the broker hangs up."""
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    """`auto` tries MQTT 5 first and stays with what the broker accepts."""
-
-    def __post_init__(self) -> None:
-        if (self.user is None) != (self.password_file is None):
-            raise ValueError("both of 'user' and 'password_file', or neither")
-
-    def endpoint(self) -> tuple[str, int]:
-        """Host and port to connect to."""
-        return self.host, self.port or (8883 if self.tls else 1883)
-
-
 class AnyTlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """TLS to a broker of others, which may know its users by name."""
 
@@ -76,34 +49,41 @@ class AnyTlsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("both of 'certificate' and 'key', or neither")
 
 
-class Broker(Protocol):
-    """What a connection must know of a broker."""
+class BrokerAddress(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Where a broker is, and who we are to it."""
 
-    @property
-    def user(self) -> str | None:
-        """Our name there."""
+    host: Host
+    """Name or address of the broker; with `tls` the name that its certificate has."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    """Port of the broker; 1883, with `tls` 8883, unless set."""
+    user: str | None = None
+    """Our name there, with `password_file`; where the broker knows its users by their certificates, neither."""
+    password_file: str | None = None
+    """A file with mode 0600 that holds the password, or the API key, alone."""
+    tls: TlsConfig | AnyTlsConfig | None = None
+    """Certificates; None for a plain connection."""
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
+    """After one and a half times as long without a sign of life the broker hangs up."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """`auto` tries MQTT 5 first and stays with what the broker accepts."""
 
-    @property
-    def password_file(self) -> str | None:
-        """Where our password is."""
-
-    @property
-    def tls(self) -> TlsConfig | AnyTlsConfig | None:
-        """Certificates; None for a plain connection."""
-
-    @property
-    def keepalive_s(self) -> int:
-        """How long either side may be silent."""
-
-    @property
-    def protocol(self) -> Literal["auto", "5", "3.1.1"]:
-        """Which version of MQTT."""
+    def __post_init__(self) -> None:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("both of 'user' and 'password_file', or neither")
 
     def endpoint(self) -> tuple[str, int]:
         """Host and port to connect to."""
+        return self.host, self.port or (1883 if self.tls is None else 8883)
 
 
-def read_credentials(config: Broker) -> tuple[str | None, ssl.SSLContext | None]:
+class MqttConfig(BrokerAddress, forbid_unknown_fields=True, frozen=True):
+    """The broker of the town."""
+
+    tls: TlsConfig | None = None
+    """Certificates; without them the connection is plain, for a machine's own loopback only."""
+
+
+def read_credentials(config: BrokerAddress) -> tuple[str | None, ssl.SSLContext | None]:
     """Read password and certificates as they are now; they may be renewed at any time.
 
     Raises: ConfigError naming the file that is wrong.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from base.broker import Broker
+    from base.broker import BrokerAddress
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -126,7 +126,7 @@ class Connection:
 
     def __init__(
         self,
-        config: Broker,
+        config: BrokerAddress,
         client_id: str,
         handlers: Handlers,
         *,

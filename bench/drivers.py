@@ -1,4 +1,7 @@
-"""What each protocol costs a gateway's memory: an agent with one bus of the demo town, and one with all of them."""
+"""What each protocol costs a gateway's memory: an agent with one bus, and one with a bus of each protocol.
+
+The buses are those of the demo town, and `bench.others` where it has none of a protocol.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import rig
+from bench import others, rig
 from bench.harness import Row, Scale, main, say
 from simulator import servers
 from simulator.devices import Journal
 from simulator.meters import Meters
-from simulator.town import DEMO
 from simulator.town_files import TownFiles
 
 from servers import Mosquitto
@@ -24,22 +26,23 @@ if TYPE_CHECKING:
 
     from simulator.spec import TownSpec
 
-GATEWAY = DEMO.gateways[0]
 SHORTEST_S = 12.0
 """Every device of the demo has spoken then."""
 
 
-def with_buses(*names: str) -> TownSpec:
-    """Return the demo town with only some of its buses."""
-    devices = tuple(device for device in GATEWAY.devices if device.bus in names)
-    return replace(DEMO, gateways=(replace(GATEWAY, devices=devices),))
+def with_buses(town: TownSpec, *names: str) -> TownSpec:
+    """Return a town with only some of its buses."""
+    gateway = town.gateways[0]
+    devices = tuple(device for device in gateway.devices if device.bus in names)
+    return replace(town, gateways=(replace(gateway, devices=devices),))
 
 
-def kinds() -> dict[str, str]:
+def kinds(town: TownSpec) -> dict[str, str]:
     """Return a bus for every kind: driver -> the first bus that it reads."""
+    gateway = town.gateways[0]
     found: dict[str, str] = {}
-    for bus in GATEWAY.buses:
-        section = GATEWAY.kind(bus).section(bus, None, Path())
+    for bus in gateway.buses:
+        section = gateway.kind(bus).section(bus, None, Path())
         line = " RTU" if section["driver"] == "modbus" and "serial" in section else ""
         found.setdefault(section["driver"] + line, bus)
     return found
@@ -71,15 +74,16 @@ def measure(scale: Scale) -> list[Row]:
     """Measure every kind alone, and all together."""
     servers.quiet()
     seconds = scale.seconds(30, SHORTEST_S)
-    every = kinds()
-    chosen = dict(list(every.items())[:1]) if scale.quick else every
     with _broker() as broker:
+        town = others.town(broker)
+        every = kinds(town)
+        chosen = dict(list(every.items())[:1]) if scale.quick else every
         alone: dict[str, float] = {}
         for kind, bus in chosen.items():
             say(f"drivers: {kind}")
-            alone[kind] = asyncio.run(memory_mb(with_buses(bus), broker, seconds))
+            alone[kind] = asyncio.run(memory_mb(with_buses(town, bus), broker, seconds))
         say("drivers: all of them")
-        whole = asyncio.run(memory_mb(DEMO, broker, seconds))
+        whole = asyncio.run(memory_mb(town, broker, seconds))
     least = alone["modbus"]
     return [
         Row(what="agent: memory with Modbus TCP alone", measured=least, unit="MB"),
@@ -92,7 +96,7 @@ def measure(scale: Scale) -> list[Row]:
             what="agent: memory with one of each",
             measured=whole,
             unit="MB",
-            note=f"{len(every)} kinds of buses, {len(DEMO.devices)} devices: the demo town",
+            note=f"{len(every)} kinds of buses, {len(town.devices)} devices: the demo town, and what it has none of",
         ),
     ]
 

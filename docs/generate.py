@@ -190,9 +190,17 @@ def configuration() -> str:
     return "".join(parts)
 
 
+def _protocols() -> Iterator[str]:
+    """Write the table of drivers, each with what a technician needs to know of it."""
+    yield "\n## Protocols\n\n| `driver:` | what it is | wiring, settings, traps |\n| --- | --- | --- |\n"
+    for name, module in drivers.DRIVERS.items():
+        readme = f"{module.rpartition('.')[0].replace('.', '/')}/README.md"
+        yield f"| `{name}` | {drivers.load(name).title} | [{readme}](../{readme}) |\n"
+
+
 def devices() -> str:
     """Write the device list."""
-    parts = [NOTE, "# Devices\n\nOne YAML file each in `firmware-config/profiles`.\n"]
+    parts = [NOTE, "# Devices\n\nOne YAML file each in `firmware-config/profiles`.\n", *_protocols()]
     for name in profiles.names():
         profile = profiles.load(name)
         parts.append(f"\n## `{name}`\n\n{profile.label.en}. Driver `{profile.driver}`, measurement `")

@@ -7,34 +7,31 @@ opened, opened again when it was pulled out or has fallen silent, and of each in
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
-from os.path import normpath
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from base.errors import TransientError
 from base.retry import Backoff
 from edge import stream
-from edge.interface import NoAnswerError, ParkedError, Place, Traffic
-from edge.stream import SerialPort
+from edge.interface import NoAnswerError, ParkedError, Traffic
+from edge.speaking import SpeakingPlan, SpeakingTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
-    from edge.interface import BusPlan, Measured
-    from edge.plausibility.encoding import Encoding
+    from edge.interface import BusPlan, Measured, Place
     from edge.stream import LineAddress, Stream
     from wire.readings import Reading
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 2.5
-"""Intervals without a word, after which a device counts as silent."""
-LEAST_PATIENCE_S = 10.0
 REOPEN_S = 60.0
 """A line that says nothing for so long, and for as long as its device may be silent, is opened anew: adapters hang."""
+
+CLEAN_S = 60.0
+"""For so long nothing may be garbled before the log says that all is well: a disturbed line has good words between."""
 
 
 class Said(NamedTuple):
@@ -87,24 +84,12 @@ class Gatherer(Protocol):
 
 
 @dataclass(frozen=True)
-class ListeningTarget:
+class ListeningTarget(SpeakingTarget):
     """The device of such a bus."""
-
-    id: str
-    interval_s: float
-    meaning: tuple[object, ...]
-    """What its words mean: profile and parameters. Another meaning is another device."""
-    encodings: Mapping[str, Encoding] = field(default_factory=dict, compare=False, repr=False)
-    """How its values are written down, by the names of the readings."""
-
-    @property
-    def patience_s(self) -> float:
-        """For how long it may say nothing."""
-        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
 
 
 @dataclass(frozen=True)
-class ListeningPlan:
+class ListeningPlan(SpeakingPlan):
     """A checked bus with one device that speaks by itself."""
 
     id: str
@@ -116,7 +101,6 @@ class ListeningPlan:
     """What else of the bus's file makes it another line."""
     wakes: bytes = b""
     """Put on the line whenever it was opened."""
-    listens = True
 
     @property
     def devices(self) -> tuple[ListeningTarget, ...]:
@@ -126,19 +110,7 @@ class ListeningPlan:
     @property
     def place(self) -> Place:
         """Where it is."""
-        if isinstance(self.line, SerialPort):
-            return Place("serial", normpath(self.line.port))
-        return Place("tcp", str(self.line).lower())
-
-    def cost_s(self, device: str) -> float:
-        """Nothing: nobody else waits for the line."""
-        del device
-        return 0.0
-
-    def faster(self, share: float) -> str:
-        """Nothing would be faster."""
-        del share
-        return ""
+        return stream.place_of(self.line)
 
     @property
     def line_and_meaning(self) -> tuple[object, ...]:
@@ -158,7 +130,7 @@ class ListeningBus:
     """The open bus. A task of its own hears the line; `read` takes what was heard since the last time."""
 
     def __init__(
-        self, plan: ListeningPlan, open_line: Callable[[LineAddress], asyncio.Future[Stream]] | None = None
+        self, plan: ListeningPlan, open_line: Callable[[LineAddress], Awaitable[Stream]] | None = None
     ) -> None:
         """`open_line`: another way to open it, for tests."""
         self._plan = plan
@@ -168,6 +140,7 @@ class ListeningBus:
         self._began_s = time.monotonic()
         self._heard_s: float | None = None
         self._words = self._errors = 0
+        self._garbled_s = 0.0
         self._why = ""
         self._garbled = Backoff(f"bus {plan.id}: what came cannot be read", logger)
 
@@ -209,26 +182,19 @@ class ListeningBus:
         """Close the port."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def _listen(self) -> None:
         backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-        while True:
-            try:
-                line = await self._open_line(self._plan.line)
-            except TransientError as error:
-                self._why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-                continue
-            try:
-                await self._converse(line, backoff)
-            except TransientError as error:
-                self._why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-            finally:
-                line.close()
+
+        def failed(error: TransientError) -> float:
+            self._why = str(error)
+            return backoff.failed(error)
+
+        await stream.keep_open(
+            lambda: self._open_line(self._plan.line), lambda line: self._converse(line, backoff), failed
+        )
 
     async def _converse(self, line: Stream, backoff: Backoff) -> None:
         """Hear the line, and ask where the device wants that; ends with the first of both that fails."""
@@ -264,8 +230,10 @@ class ListeningBus:
                     self._errors += 1
                     self._why = f"{self._plan.line}: {word.why}"
                     self._garbled.failed(word.why)
+                    self._garbled_s = at_s
                     continue
-                self._garbled.succeeded()
+                if at_s - self._garbled_s >= CLEAN_S:
+                    self._garbled.succeeded()
                 backoff.succeeded()
                 self._why, self._heard_s = "", at_s
                 self._gatherer.add(word.readings, at_s, word.without_value)

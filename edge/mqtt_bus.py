@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from base.retry import Backoff
 from edge.interface import NoAnswerError, ParkedError, Traffic
-from edge.listening import LEAST_PATIENCE_S, PATIENCE
+from edge.speaking import SpeakingPlan, SpeakingTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from edge.interface import BusPlan, Heard, Measured, Place
     from edge.mqtt_config import SourceSession
     from edge.mqtt_source import Message, MqttSource
-    from edge.plausibility.encoding import Encoding
 
 logger = logging.getLogger(__name__)
 
@@ -71,24 +70,12 @@ class Gathering(Protocol):
 
 
 @dataclass(frozen=True)
-class MqttTarget:
+class MqttTarget(SpeakingTarget):
     """One device of such a bus."""
-
-    id: str
-    interval_s: float
-    meaning: tuple[object, ...]
-    """What its messages mean: profile, parameters, address. Another meaning is another device."""
-    encodings: Mapping[str, Encoding] = field(default_factory=dict, compare=False, repr=False)
-    """How its values are written down, by the names of the readings."""
-
-    @property
-    def patience_s(self) -> float:
-        """For how long it may say nothing."""
-        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
 
 
 @dataclass(frozen=True)
-class MqttPlan:
+class MqttPlan(SpeakingPlan):
     """A checked bus that listens to a broker."""
 
     id: str
@@ -99,26 +86,20 @@ class MqttPlan:
     """Called when the bus is opened: loads what the driver needs."""
     bus: type[MqttBus] | None = field(default=None, compare=False, repr=False)
     """A bus of the driver's own, where it can more than listen."""
-    listens = True
+    settings: tuple[object, ...] = ()
+    """What else of the bus's file `make` has taken in: with others it is another line."""
 
     @property
     def place(self) -> Place:
         """Where it is."""
         return self.session.place
 
-    def cost_s(self, device: str) -> float:
-        """Nothing: nobody waits for anybody."""
-        del device
-        return 0.0
-
-    def faster(self, share: float) -> str:
-        """Nothing would be faster."""
-        del share
-        return ""
-
     def is_same_line(self, other: BusPlan) -> bool:
         """Whether an open bus can go on with another plan: session and topics are the same, if perhaps its devices."""
-        return isinstance(other, MqttPlan) and (self.session, self.topics) == (other.session, other.topics)
+        if not isinstance(other, MqttPlan):
+            return False
+        own, others = (self.session, self.topics), (other.session, other.topics)
+        return own == others and self.settings == other.settings
 
     def open(self) -> MqttBus:
         """Make the bus ready; it connects when it is first listened to."""

@@ -5,11 +5,11 @@ Drivers that listen to a broker extend `MqttSourceConfig`, and check it with `se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
-from base.broker import AnyTlsConfig, Host
+from base.broker import AnyTlsConfig, BrokerAddress
 from edge.interface import Place
 
 if TYPE_CHECKING:
@@ -19,31 +19,11 @@ SESSION_S = 7 * 86_400
 """For so long a broker of MQTT 5 keeps what comes while we are away; one of 3.1.1 has a setting of its own."""
 
 
-class SourceBroker(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class SourceBroker(BrokerAddress, forbid_unknown_fields=True, frozen=True):
     """A broker that others feed."""
 
-    host: Host
-    """Name or address of the broker; with `tls` the name that its certificate has."""
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
-    """Port of the broker; 1883, with `tls` 8883, unless set."""
-    user: str | None = None
-    """Our name there, with `password_file`."""
-    password_file: str | None = None
-    """A file with mode 0600 that holds the password, or the API key, alone."""
     tls: AnyTlsConfig | None = None
     """`{}`: TLS, the broker's certificate checked by the authorities that this machine trusts."""
-    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
-    """After one and a half times as long without a sign of life the broker hangs up."""
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    """`auto` tries MQTT 5 first and stays with what the broker accepts."""
-
-    def __post_init__(self) -> None:
-        if (self.user is None) != (self.password_file is None):
-            raise ValueError("both of 'user' and 'password_file', or neither")
-
-    def endpoint(self) -> tuple[str, int]:
-        """Host and port to connect to."""
-        return self.host, self.port or (1883 if self.tls is None else 8883)
 
 
 class MqttSourceConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,6 +143,7 @@ class MqttSource:
             return []
         *others, last = [Heard(device, measured) for device, measured in samples]
         if message.token is None:
+            self.done(message)
             return [*others, last]
         # The hook of the last one is called when all before it are sealed, too: they were delivered before it.
         return [*others, last._replace(sealed=partial(self.done, message), is_urgent=self._is_room_scarce())]
@@ -211,7 +212,7 @@ class MqttSource:
                 self._acknowledge(message.token)
             return
         if self._count() >= MOST_HELD or self._bytes + len(message.payload) > MOST_HELD_BYTES:
-            self._left_to_the_broker += 1
+            self._left_to_the_broker += message.token is not None
             self._passed_over.failed("more than can be held until the next seal; QoS 1 will come again")
             return
         self._bytes += len(message.payload)

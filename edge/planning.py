@@ -25,6 +25,9 @@ def profile_of(document: Document, at: Path_, name: str, driver: str, load: Call
 
     Raises: ConfigError at the line that is wrong.
     """
+    codec = (*at[:-1], "codec")
+    if document.lookup(codec) is not None:
+        raise document.error(codec, f"a codec of LoRaWAN on a bus that reads {driver!r}", "'profile' in its place")
     try:
         return load(name)
     except ConfigError as error:
@@ -35,6 +38,28 @@ def profile_of(document: Document, at: Path_, name: str, driver: str, load: Call
             whose = "which no bus reads" if of == "none" else f"which is one of driver {of!r}"
             found = f"the profile {name!r}, {whose}"
         raise document.error(at, found, f"one of: {', '.join(public.names_of(driver))}") from error
+
+
+def load_document(name: str, driver: str) -> Document:
+    """Read the file of a whole profile.
+
+    Raises: ConfigError where there is none, or it is another driver's.
+    """
+    document = public.load_document(name)
+    if (found := document.convert(public.Profile).driver) != driver:
+        raise document.error(("driver",), repr(found), repr(driver))
+    return document
+
+
+def load_profile(name: str, driver: str, kind: type[P]) -> tuple[Document, P]:
+    """Read both halves of a profile, and check the public one; the driver checks its own in the document.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    document = load_document(name, driver)
+    profile = document.convert(kind)
+    public.check(document, profile, name)
+    return document, profile
 
 
 def parameters_of(document: Document, at: Path_, entry: DeviceEntry, profile: Profile) -> dict[str, float]:

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Type
 import msgspec
 
 from base.errors import TransientError
+from edge.interface import Place
 from edge.port_diagnosis import why_no_port
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import serial
 
     from base.strict_yaml import Document, Path_
@@ -122,6 +125,13 @@ def line_of(document: Document, path: Path_, config: LineConfig, usual: LineSett
     return SerialPort(port, msgspec.structs.replace(usual, **own))
 
 
+def place_of(line: LineAddress) -> Place:
+    """Return where a line is, for the buses of a gateway: no two may have the same."""
+    if isinstance(line, SerialPort):
+        return Place("serial", os.path.normpath(line.port))
+    return Place("tcp", str(line).lower())
+
+
 class Stream(Protocol):
     """An open line. Each method for one task at a time."""
 
@@ -148,6 +158,26 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Let go of it; twice is no error."""
+
+
+async def keep_open(
+    open_: Callable[[], Awaitable[Stream]],
+    use: Callable[[Stream], Awaitable[None]],
+    failed: Callable[[TransientError], float],
+) -> None:
+    """Open a line and use it, and again whenever it was lost, until cancelled.
+
+    `failed` is told why, and says how many seconds to wait. Any other error of `use` ends it.
+    """
+    while True:
+        try:
+            line = await open_()
+            try:
+                await use(line)
+            finally:
+                line.close()
+        except TransientError as error:
+            await asyncio.sleep(failed(error))
 
 
 async def open_line(address: LineAddress) -> Stream:

@@ -8,12 +8,16 @@ profile says otherwise:
       wind_gust: {of: wind_speed, by: max}
 
 The second line keeps the greatest of another reading, beside that reading's own mean.
+
+What is judged afterwards is the sample. So one value that cannot be (a character that changed on the way) stays out of
+what is made of the possible ones: it would be hidden in their mean. Where there was no other, it is the sample.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -134,6 +138,7 @@ class Thinner:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = tuple(rules)
         self._sums: dict[str, _Sums] = {}
+        self._impossible: dict[str, _Sums] = {}
         self._without: set[str] = set()
         self._last_s = 0.0
 
@@ -144,10 +149,11 @@ class Thinner:
         values = {reading.name: reading.value for reading in readings}
         for reading in readings:
             self._without.discard(reading.name)
-            sums = self._sums.get(reading.name)
+            kept = self._sums if _can_be(reading.name, reading.value) else self._impossible
+            sums = kept.get(reading.name)
             if sums is None:
                 start = reading.value
-                sums = self._sums[reading.name] = _Sums(reading.unit, start, start, start)
+                sums = kept[reading.name] = _Sums(reading.unit, start, start, start)
             sums.add(reading, _weight(reading.name, values))
 
     def take(self) -> Measured | None:
@@ -155,9 +161,10 @@ class Thinner:
 
         What comes after it belongs to the next interval.
         """
-        readings = tuple(_reading(rule, sums) for rule in self._rules if (sums := self._sums.get(rule.of)) is not None)
-        without = self._without - self._sums.keys()
-        self._sums, self._without = {}, set()
+        found = {**self._impossible, **self._sums}
+        readings = tuple(_reading(rule, sums) for rule in self._rules if (sums := found.get(rule.of)) is not None)
+        without = self._without - found.keys()
+        self._sums, self._impossible, self._without = {}, {}, set()
         if not (readings or without):
             return None
         return Measured(readings, self._last_s, tuple(sorted(without)))
@@ -169,7 +176,21 @@ def _reading(rule: Rule, sums: _Sums) -> Reading:
     return Reading(quantity, shortest(value), sums.unit, channel, sums.flags)
 
 
+def _can_be(name: str, value: float) -> bool:
+    low, high = _possible(name.partition("/")[0])
+    return low <= value <= high
+
+
+@cache
+def _possible(quantity: str) -> tuple[float, float]:
+    """Return the range of a quantity, with the little beyond it that is set to its end."""
+    low, high = quantities()[quantity].range
+    clip = quantities()[quantity].clip or (low, high)
+    return min(low, clip[0]), max(high, clip[1])
+
+
 def _weight(name: str, values: Mapping[str, float]) -> float:
     quantity, _, channel = name.partition("/")
     other = "wind_speed" if quantity == "wind_dir" else "flow_rate"
-    return abs(values.get(f"{other}/{channel}" if channel else other, 1.0))
+    weight = values.get(f"{other}/{channel}" if channel else other, 1.0)
+    return abs(weight) if _can_be(other, weight) else 0.0

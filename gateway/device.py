@@ -112,16 +112,19 @@ class DeviceState:
             own = self._stamps.of_source(measured.at_ms, measured.at_s, measured.readings)
             measured = measured._replace(at_s=own.at_s)
         if self.judge is not None:
-            measured = measured._replace(readings=self.judge.judged(measured.readings, measured.at_s))
+            arrived_s = None if own is None else own.arrived_s
+            measured = measured._replace(readings=self.judge.judged(measured.readings, measured.at_s, arrived_s))
         self._take(measured)
         return own, measured
 
     def _take(self, measured: Measured) -> None:
         self.backoff.succeeded()
         self.error = ""
-        self.read_at_s = measured.at_s
+        self.read_at_s = measured.at_s if self.read_at_s is None else max(self.read_at_s, measured.at_s)
         for reading in measured.readings:
-            self.latest[reading.name] = Latest(reading.value, reading.unit, measured.at_s)
+            known = self.latest.get(reading.name)
+            if known is None or known.at_s <= measured.at_s:  # else it came late: a newer one is known
+                self.latest[reading.name] = Latest(reading.value, reading.unit, measured.at_s)
 
     def unanswered(self, error: Exception, now_s: float, traffic: Traffic) -> Sample | None:
         """Note that the device did not answer; returns what is to be said of that."""

@@ -44,6 +44,7 @@ class Poller:
         `settle` is told of every sample that came by itself, after it was delivered.
         """
         self.plan = plan
+        self._keeper = keeper
         self._deliver = deliver
         self._settle = settle
         self._devices = devices or {device.id: DeviceState(device, keeper.stamp, plan.id) for device in plan.devices}
@@ -128,6 +129,9 @@ class Poller:
                     continue
                 await self._poll(bus, device)
                 self.schedule.done(time.monotonic())
+                if self._keeper.timing is not None:
+                    now_s = time.monotonic()
+                    self.schedule.realign(now_s, self._keeper.wall_ms(now_s) / 1000)
                 self._backoff.succeeded()
         finally:
             if hearing is not None:
@@ -143,14 +147,22 @@ class Poller:
         while True:
             try:
                 heard = await bus.heard()
-                state = self._devices.get(heard.device)  # none where a reload has let go of it meanwhile
-                for sample in state.answered(heard.measured) if state is not None else ():
-                    self._deliver(sample)
-                self._settle(heard)
+                try:
+                    self._take(heard)
+                finally:  # it would be no better if it came again, and its source waits for the word
+                    self._settle(heard)
                 backoff.succeeded()
             except Exception as error:
                 logger.exception("bus %s", self.plan.id)
                 await asyncio.sleep(backoff.failed(error))
+
+    def _take(self, heard: Heard) -> None:
+        state = self._devices.get(heard.device)
+        if state is None:  # a reload has let it go while its message was understood
+            logger.info("bus %s: a message of %s, which is no device any more", self.plan.id, heard.device)
+            return
+        for sample in state.answered(heard.measured):
+            self._deliver(sample)
 
     async def _poll(self, bus: Bus, device: str) -> None:
         state = self._devices[device]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from edge.interface import PlannedDevice
 
+OFF_S = 0.5
+"""So far from the clock's full interval an interval that should end with it is moved."""
 LEAST_APART = 0.1
 """Of an interval, from a device's first reading to its first tick: of two readings that follow each other closely no
 rate can be computed. A tick that comes sooner is left out."""
@@ -69,6 +71,26 @@ class Schedule:
             entry.due_s, entry.tick_s = known.due_s, known.tick_s
         heapify(schedule._entries)
         return schedule
+
+    def realign(self, monotonic_s: float, wall_s: float) -> None:
+        """Move ticks back to the clock's full intervals, where the clock has become another one since.
+
+        Only of devices that speak by themselves: counts of a quarter of an hour belong to the clock's. An interval is
+        shorter or longer once; the others keep the monotonic clock's rhythm, whatever the wall clock does.
+        """
+        if not self._listens:
+            return
+        for entry in self._entries:
+            off_s = (
+                wall_s + entry.tick_s - monotonic_s + entry.interval_s / 2
+            ) % entry.interval_s - entry.interval_s / 2
+            if entry.due_s != entry.tick_s or abs(off_s) <= min(OFF_S, entry.interval_s / 4):
+                continue
+            entry.tick_s -= off_s
+            if entry.tick_s < monotonic_s + LEAST_APART * entry.interval_s:
+                entry.tick_s += entry.interval_s
+            entry.due_s = entry.tick_s
+        heapify(self._entries)
 
     def _phase_s(self, device: PlannedDevice, share: float) -> float:
         return 0.0 if self._listens else device.interval_s * share

@@ -46,6 +46,10 @@ MAX_PENDING_READINGS = 200_000
 """What is kept in memory while the disk refuses; then the oldest go, and the log says how many."""
 
 
+MAX_HOOKS = 50_000
+"""Likewise, of sources that want to be told of a seal; a broker sends again what it was not told of."""
+
+
 @dataclass
 class Loss:
     """What of one device was lost in memory, from when to when."""
@@ -188,6 +192,7 @@ class Sealer:
         """
         if before is not None or after is not None:
             self._hooks.append(_Hooks(before, after))
+            del self._hooks[:-MAX_HOOKS]
         if urgent:
             self._seal_within(GATHER_S)
 

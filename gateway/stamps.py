@@ -5,6 +5,7 @@ A stamp is Unix time, or, below `EARLIEST_MS`, the time since the machine starte
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -95,6 +96,9 @@ AHEAD_MS = 120_000
 OLDEST_MS = 366 * 86_400_000
 """... and one that is so far behind."""
 
+MOST_SAID = 100
+"""Times of a source that are known again, for each device."""
+
 
 class Stamps:
     """The times of one device: no two are the same."""
@@ -102,7 +106,8 @@ class Stamps:
     def __init__(self, stamp: Callable[[float], Stamp]) -> None:
         self._stamp = stamp
         self._last_ms = 0
-        self._source: tuple[int, tuple[Reading, ...]] = (0, ())
+        self._said: OrderedDict[int, tuple[Reading, ...]] = OrderedDict()
+        """What a source said last, by its times."""
 
     def next(self, monotonic_s: float) -> Stamp:
         """Return the time of a moment on the monotonic clock.
@@ -127,9 +132,10 @@ class Stamps:
         if not is_placed(at_ms) or (is_placed(arrived_ms) and not -AHEAD_MS <= behind_ms <= OLDEST_MS):
             own = self.next(monotonic_s)
             return SourceTime(own.at_ms, own.flags | Flag.TIME_ESTIMATED, monotonic_s, monotonic_s)
-        last_ms, last = self._source
-        if at_ms == last_ms and readings != last:
+        while self._said.get(at_ms, readings) != readings:
             at_ms += 1
-        self._source = (at_ms, readings)
+        self._said[at_ms] = readings
+        if len(self._said) > MOST_SAID:
+            self._said.popitem(last=False)
         at_s = monotonic_s - behind_ms / 1000 if is_placed(arrived_ms) else monotonic_s
         return SourceTime(at_ms, 0, at_s, monotonic_s)

@@ -11,7 +11,7 @@ import random
 import select
 import tty
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,24 @@ class Noise:
         """Telegrams that were not sent as they were."""
         self._chance = random.Random(seed)  # noqa: S311 - no secret
 
+        self._ways = [self._burst, self._lost, self._added, self._cut, self._bit]
+
+    def of_bursts(self) -> Self:
+        """Spoil by eight bytes and more, or cut: what is left of the text shows it, even without a checksum."""
+        self._ways = [self._burst, self._added, self._cut]
+        return self
+
+    def of_one_piece(self) -> Self:
+        """Lose no bytes out of the middle: of an exclusive or, two that are alike do not show."""
+        self._ways = [self._burst, self._added, self._cut, self._bit]
+        return self
+
     def spoil(self, data: bytes) -> bytes:
         """Return a telegram as it comes out at the other end."""
         if not data or self._chance.random() >= self.share:
             return data
         at = self._chance.randrange(len(data))
-        how = self._chance.choice((self._burst, self._lost, self._added, self._cut, self._bit))
+        how = self._chance.choice(self._ways)
         spoiled = how(data, at)
         self.spoiled += spoiled != data
         return spoiled

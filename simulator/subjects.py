@@ -8,171 +8,36 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from bisect import bisect_left
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from simulator import d0, sml
 from simulator.devices import Journal, Poll
 from simulator.heat import HEAT_METER
 from simulator.mbus import HeatMeter, MbusLine, Plate
-from simulator.ports import Noise, Port
+from simulator.radar_subject import RadarSubject
+from simulator.rtu import RtuSubject
+from simulator.spoken import ASKED_S, DEVICE, RECOVERY_S, OnPort, Speaker, Spoken, device_entry, measured, section
+from simulator.text_subjects import nmea, weather_lines
+from simulator.wireless import radio_meter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-Values: TypeAlias = "dict[str, float]"
-DEVICE = "meter"
-INTERVAL_S = 2.0
-TELEGRAM_S = 0.5
-ASKED_S = 4.0
+    from simulator.ports import Noise
+    from simulator.spoken import Subject, Values
+
 MBUS_BAUD_RATE = 2400
-KEPT_DIGITS = 1e-9
 
 
-class Spoken:
-    """What a device said, and when: by the names of the readings, in the quantities' units."""
-
-    def __init__(self) -> None:
-        self._times: list[float] = []
-        self._values: list[Values] = []
-
-    def note(self, values: Values) -> None:
-        """Keep what was said now."""
-        self._times.append(time.time())
-        self._values.append(values)
-
-    @property
-    def words(self) -> int:
-        """How often it spoke."""
-        return len(self._times)
-
-    def allows(self, name: str, value: float, since_s: float, until_s: float) -> bool:
-        """Whether a reading lies within what was said between two Unix times: a mean does, and a last value."""
-        first, last = bisect_left(self._times, since_s), bisect_left(self._times, until_s)
-        said = [values[name] for values in self._values[first:last] if name in values]
-        if not said:
-            return False
-        slack = KEPT_DIGITS * max(1.0, abs(value))
-        return min(said) - slack <= value <= max(said) + slack
-
-
-class Subject(Protocol):
-    """A simulated device on a bus of its own."""
-
-    spoken: Spoken
-    interval_s: float
-    """Between two samples of the agent."""
-
-    @property
-    def spoiled(self) -> int:
-        """How many telegrams the line spoiled."""
-
-    def bus(self) -> dict[str, Any]:
-        """What the gateway's file says of its bus."""
-
-    async def plug(self) -> None:
-        """Put its port in."""
-
-    async def unplug(self) -> None:
-        """Pull its port out."""
-
-    async def play(self) -> None:
-        """Be at work until cancelled."""
-
-
-def measured() -> Values:
-    """What all subjects measure now: values that change slowly enough for a wrong one to stand out."""
-    now_s = time.time()
-    watts = 1200 + 300 * math.sin(now_s / 60)
-    return {
-        "active_power": round(watts, 2),
-        "active_power/L1": round(watts / 3, 2),
-        "voltage/L1": round(230 + 2 * math.sin(now_s / 45), 1),
-        "active_energy_import": round(1000 + (now_s % 1e6) / 3600, 4),
-        "active_energy_export": 12.5,
-    }
-
-
-class Speaker:
-    """A meter that speaks by itself."""
-
-    interval_s = INTERVAL_S
-
-    def __init__(
-        self,
-        link: Path,
-        noise: Noise,
-        say: Callable[[Values], bytes],
-        bus: Mapping[str, Any],
-        measure: Callable[[], Values] | None = None,
-    ) -> None:
-        """`say`: the telegram of some values; `bus`: driver, profile and what else the gateway's file says."""
-        self.spoken = Spoken()
-        self._noise = noise
-        self._port = Port(link)
-        self._say, self._measure = say, measure or measured
-        self._bus = dict(bus)
-
-    @property
-    def spoiled(self) -> int:
-        """How many telegrams the line spoiled."""
-        return self._noise.spoiled
-
-    def bus(self) -> dict[str, Any]:
-        """Write the section of its bus."""
-        return {**_section(self._bus, self._port.address), "devices": [_device(self._bus, self.interval_s)]}
-
-    async def plug(self) -> None:
-        """Put its port in."""
-        self._port.plug()
-
-    async def unplug(self) -> None:
-        """Pull its port out."""
-        self._port.unplug()
-
-    async def play(self) -> None:
-        """Say a telegram every half second."""
-        while True:
-            values = self._measure()
-            telegram = self._say(values)
-            self.spoken.note(values)
-            self._port.send(self._noise.between())
-            self._port.send(self._noise.spoil(telegram))
-            await asyncio.sleep(TELEGRAM_S)
-
-
-class Asked:
+class Asked(OnPort):
     """A meter that is asked."""
 
     interval_s = ASKED_S
 
     def __init__(self, link: Path, noise: Noise) -> None:
-        self.spoken = Spoken()
-        self._noise = noise
-        self._line = d0.AskedLine(link, [d0.AskedMeter(self._lines)], noise=noise)
-
-    @property
-    def spoiled(self) -> int:
-        """How many answers the line spoiled."""
-        return self._noise.spoiled
-
-    def bus(self) -> dict[str, Any]:
-        """Write the section of its bus."""
-        bus = {"driver": "d0", "profile": "d0/read"}
-        return {**_section(bus, self._line.port.address), "devices": [_device(bus, self.interval_s)]}
-
-    async def plug(self) -> None:
-        """Put its port in."""
-        self._line.port.plug()
-
-    async def unplug(self) -> None:
-        """Pull its port out."""
-        self._line.port.unplug()
-
-    async def play(self) -> None:
-        """Nothing: it answers."""
-        await asyncio.Event().wait()
+        line = d0.AskedLine(link, [d0.AskedMeter(self._lines)], noise=noise)
+        super().__init__(line.port, noise, {"driver": "d0", "profile": "d0/read"})
 
     def _lines(self) -> list[str]:
         values = measured()
@@ -208,6 +73,7 @@ class Mbus:
     """A heat meter on a wired M-Bus."""
 
     interval_s = ASKED_S
+    recovery_s = RECOVERY_S
 
     def __init__(self, link: Path, noise: Noise) -> None:
         self.spoken = Spoken()
@@ -222,8 +88,8 @@ class Mbus:
     def bus(self) -> dict[str, Any]:
         """Write the section of its bus."""
         bus = {"driver": "mbus", "profile": HEAT_METER.profile, "baud_rate": MBUS_BAUD_RATE}
-        device = {**_device(bus, self.interval_s), "address": 1}
-        return {**_section(bus, self._line.address), "devices": [device]}
+        device = {**device_entry(bus, self.interval_s), "address": 1}
+        return {**section(bus, self._line.address), "devices": [device]}
 
     async def plug(self) -> None:
         """Put its port in."""
@@ -293,14 +159,6 @@ def _p1(values: Values) -> bytes:
     return d0.p1("XYZ5METER", d0.rows(rows))
 
 
-def _section(bus: Mapping[str, Any], address: str) -> dict[str, Any]:
-    return {"id": "line", "serial": address, **{key: value for key, value in bus.items() if key != "profile"}}
-
-
-def _device(bus: Mapping[str, Any], interval_s: float) -> dict[str, Any]:
-    return {"id": DEVICE, "profile": bus["profile"], "site": "site", "interval_s": interval_s}
-
-
 SUBJECTS: dict[str, Callable[[Path, Noise], Subject]] = {
     "sml": lambda link, noise: Speaker(link, noise, _sml, {"driver": "sml", "profile": "sml/meter"}),
     "d0": lambda link, noise: Speaker(link, noise, _pushed, {"driver": "d0", "profile": "d0/push"}),
@@ -308,5 +166,14 @@ SUBJECTS: dict[str, Callable[[Path, Noise], Subject]] = {
     "mbus": Mbus,
     "pms": lambda link, noise: Speaker(link, noise, _sds011, {"driver": "pms", "profile": "nova-fitness/sds011"}, dust),
     "p1": lambda link, noise: Speaker(link, noise, _p1, {"driver": "p1", "profile": "dsmr/p1"}),
+    "modbus": RtuSubject,
+    "wmbus": radio_meter,
+    "nmea": nmea,
+    "line": weather_lines,
+    "radar": RadarSubject,
 }
 """Protocol -> a meter that speaks it, on a port under that link, with that noise."""
+NOISE = 0.2
+"""Of all telegrams, those that the line spoils, unless said otherwise; likewise what is heard between two."""
+LESS_NOISE = {"radar": 0.03}
+"""A radar's interval is left out where a tenth of its lines cannot be read: more noise leaves nothing to judge."""

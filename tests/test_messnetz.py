@@ -137,9 +137,6 @@ def test_the_optional_modules_are_those_of_the_extras() -> None:
         "influxdb-client": "influxdb_client",
         "pysunspec2": "sunspec2",
         "pynacl": "nacl",
-        "pymeterbus": "meterbus",
-        "pypms": "pms",
-        "pysml": "sml",
         "quickjs-ng": "quickjs",
     }
     assert {modules.get(name, name) for name in wanted if name != "messnetz"} == messnetz.OPTIONAL_MODULES

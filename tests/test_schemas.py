@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 SCHEMAS = sorted((ROOT / "docs" / "schemas").glob("*.json"))
 
 
+@cache
 def _validator(name: str) -> jsonschema.Draft202012Validator:
     schema = json.loads((ROOT / "docs" / "schemas" / name).read_text())
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from os.path import normpath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -11,10 +10,9 @@ import msgspec
 from edge import planning
 from edge.d0 import profile as profiles
 from edge.d0.parity import raw_line
-from edge.interface import Place
 from edge.listening import ListeningPlan, ListeningTarget
 from edge.obis import Map
-from edge.stream import LineConfig, SerialPort, line_of
+from edge.stream import LineConfig, SerialPort, line_of, place_of
 from edge.thinning import Thinner, rules_of
 from wire import profile as public
 from wire.ids import END, Id
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from base.strict_yaml import Document, Path_
     from edge.d0.profile import D0Half, D0Profile
-    from edge.interface import Bus, BusPlan
+    from edge.interface import Bus, BusPlan, Place
     from edge.listening import Decoder, Gatherer
     from edge.stream import LineAddress, LineSettings
 
@@ -39,7 +37,13 @@ RATES = (600, 1200, 2400, 4800, 9600, 19200)
 class D0Device(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A meter on IEC 62056-21."""
 
-    address: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z ]{1,32}" + END)] | None = None
+    address: (
+        Annotated[
+            str,
+            msgspec.Meta(pattern=r"^[0-9A-Za-z ]{1,32}" + END, description="up to 32 digits and letters, in quotes"),
+        ]
+        | None
+    ) = None
     """Where several share a line: what the meter is called by, most often its number. Of one that is asked only."""
 
 
@@ -68,9 +72,9 @@ class ReadoutTarget:
     parameters: Mapping[str, float]
     half: D0Half = field(compare=False, repr=False)
 
-    def is_like(self, other: ReadoutTarget) -> bool:
+    def is_like(self, other: ReadoutTarget | None) -> bool:
         """Whether another one is the same meter, read in the same way, if perhaps at other times."""
-        return replace(other, interval_s=self.interval_s) == self
+        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,7 @@ class ReadoutPlan:
     @property
     def place(self) -> Place:
         """Where it is."""
-        if isinstance(self.line, SerialPort):
-            return Place("serial", normpath(self.line.port))
-        return Place("tcp", str(self.line).lower())
+        return place_of(self.line)
 
     def cost_s(self, device: str) -> float:
         """Estimate for how many seconds one reading of a meter keeps the line busy."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edge import obis
+from edge import obis, planning
 from edge.obis import Register
 from edge.stream import LineSettings
 from edge.thinning import Thinned, rules_of
@@ -53,11 +53,6 @@ def load(name: str) -> D0Profile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != "d0":
-        raise document.error(("driver",), repr(shown.driver), "'d0'")
-    profile = document.convert(D0Profile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "d0", D0Profile)
     obis.check(document, profile, profile.d0.registers, rules_of(document, profile), "d0")
     return profile

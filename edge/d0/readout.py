@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from functools import reduce
 from operator import xor
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,10 +24,10 @@ from base.errors import TransientError
 from edge import stream
 from edge.d0 import lines
 from edge.d0.parity import raw, raw_line, stripped, with_parity
-from edge.interface import Measured, NoAnswerError, ParkedError, Traffic
+from edge.interface import Measured, NoAnswerError, Traffic
 from edge.metering import Identity
 from edge.obis import Map, Meter
-from edge.parking import Parking
+from edge.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +48,8 @@ REACTION_S = 0.25
 ZEROS, PAUSE_S = 68, 1.6
 """To wake a meter on a battery: 2.3 s of zeros at 300 baud, and a pause."""
 STX, ETX = 0x02, 0x03
+SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
+"""Translates each byte into what it is without its parity."""
 
 
 class _Ident(NamedTuple):
@@ -63,10 +66,9 @@ class ReadoutBus:
         self._plan = plan
         self._open_line = open_line or stream.open_line
         self._line: Stream | None = None
-        self._parking = Parking()
-        self._asked: dict[str, int] = {}
-        self._failed: dict[str, int] = {}
-        self._identities = {device.id: Identity(device.id) for device in plan.devices}
+        self._turns = Turns(plan.devices, _identity)
+        self._asked: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
 
     async def read(self, device: str) -> Measured:
         """Read all values of one meter.
@@ -74,36 +76,30 @@ class ReadoutBus:
         Raises: ParkedError where it has not answered for a while; NoAnswerError where it does not answer;
         TransientError where its answer cannot be read.
         """
-        target = next(each for each in self._plan.devices if each.id == device)
-        if not self._parking.is_due(device):
-            raise ParkedError(f"device {device} does not answer; asked more rarely")
+        return await self._turns.ask(device, self._read)
+
+    async def _read(self, target: ReadoutTarget, identity: Identity) -> Measured:
         began_s = time.monotonic()
-        self._asked[device] = self._asked.get(device, 0) + 1
+        self._asked[target.id] += 1
         try:
             ident, said = await self._converse(target)
-        except NoAnswerError:
-            self._count_failure(device)
-            self._parking.failed(device, time.monotonic() - began_s)
-            raise
         except TransientError:
-            self._count_failure(device)
-            self._parking.answered(device)
+            self._failed[target.id] += 1
             raise
-        self._parking.answered(device)
-        self._identities[device].note(said.number)
+        identity.note(said.number)
         mapped = Map(target.half.registers, target.parameters).readings(said.values, Meter(ident.maker.upper()))
         if not mapped.readings:
             why = mapped.why or "none of the profile's values: is it another model's?"
-            raise TransientError(f"device {device} answers with {why}")
+            raise TransientError(f"device {target.id} answers with {why}")
         return Measured(mapped.readings, began_s)
 
     def traffic(self, device: str) -> Traffic:
         """Return how often a meter was asked, and how often in vain."""
-        return Traffic(self._asked.get(device, 0), self._failed.get(device, 0))
+        return Traffic(self._asked[device], self._failed[device])
 
     def parked_s(self, device: str) -> float | None:
         """Return the seconds until a parked meter is asked again; None where it is not parked."""
-        return self._parking.probe_in_s(device)
+        return self._turns.parked_s(device)
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with another plan of the same line."""
@@ -111,21 +107,12 @@ class ReadoutBus:
 
         if not isinstance(plan, ReadoutPlan):
             raise TypeError(f"bus {self._plan.id} cannot go on with a {type(plan).__name__}")
-        before = {device.id: device for device in self._plan.devices}
-        for device in plan.devices:
-            if device.id not in before or not device.is_like(before[device.id]):
-                self._identities[device.id] = Identity(device.id)
-                self._parking.answered(device.id)  # another meter under this name: it is asked at once
-        for gone in before.keys() - {device.id for device in plan.devices}:
-            self._parking.answered(gone)
+        self._turns.follow(plan.devices, _identity)
         self._plan = plan
 
     async def close(self) -> None:
         """Close the port."""
         self._drop()
-
-    def _count_failure(self, device: str) -> None:
-        self._failed[device] = self._failed.get(device, 0) + 1
 
     def _drop(self) -> None:
         line, self._line = self._line, None
@@ -187,7 +174,7 @@ class _Conversation:
     async def _ident(self) -> _Ident:
         """Hear who it is; the head's echo of our own question is passed over."""
         while True:
-            match = _IDENT.search(bytes(byte & 0x7F for byte in self._heard))
+            match = _IDENT.search(self._heard.translate(SEVEN_BITS))
             if match is not None:
                 said = stripped(bytes(self._heard[match.start() : match.end()]))
                 del self._heard[: match.end()]
@@ -231,9 +218,13 @@ class _Conversation:
             raise TransientError(f"device {self._target.id} answers with {error}") from error
 
 
+def _identity(target: ReadoutTarget) -> Identity:
+    return Identity(target.id)
+
+
 def _block(heard: bytearray) -> bytes | None:
     """Return what follows STX up to ETX and the checksum, as it came; None as long as it is not whole."""
-    seven = bytes(byte & 0x7F for byte in heard)
+    seven = heard.translate(SEVEN_BITS)
     begin = seven.find(STX)
     end = seven.find(ETX, begin) if begin >= 0 else -1
     if end < 0 or end + 1 >= len(heard):

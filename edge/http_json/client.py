@@ -179,6 +179,8 @@ class Request:
             if connection.sock is not None:
                 connection.sock.settimeout(rest_s)
             chunk = response.read1(CHUNK)
+            if not chunk and response.length:  # else a number that was cut off would be another number
+                raise NoAnswerError(f"{self._server}{self._path}: the answer breaks off")
             if not chunk:
                 return bytes(body)
             body += chunk

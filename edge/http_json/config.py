@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _URL = re.compile(
     r"^(?P<scheme>https?)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?P<base>(/[^\s?#\\]*)?)\Z"
 )
-HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}" + END)]
+HeaderName = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}" + END, description="the name of a header")
+]
 
 
 class HttpJsonBusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

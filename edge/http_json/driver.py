@@ -10,7 +10,7 @@ from edge.http_json.config import HttpJsonBusConfig, Server, server_of
 from edge.interface import Place
 from edge.json_source import profile as profiles
 from edge.json_source.model import Model
-from edge.listening import LEAST_PATIENCE_S, PATIENCE
+from edge.speaking import patience_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ class HttpTarget:
     @property
     def patience_s(self) -> float:
         """For how long what it has may stay as it is."""
-        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
+        return patience_s(self.interval_s)
 
 
 @dataclass(frozen=True)

@@ -149,12 +149,7 @@ def load(name: str) -> JsonProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != DRIVER:
-        raise document.error(("driver",), repr(shown.driver), repr(DRIVER))
-    profile = document.convert(JsonProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, DRIVER, JsonProfile)
     profile.check(document)
     return profile
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 
+from edge import planning
 from edge.line.pattern import SKIP, Pattern, PatternError, Words
 from edge.stream import LineSettings
 from edge.thinning import Thinned, rules_of
@@ -84,11 +85,7 @@ def load(name: str) -> LineProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    if (driver := document.convert(public.Profile).driver) != "line":
-        raise document.error(("driver",), repr(driver), "'line'")
-    profile = document.convert(LineProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "line", LineProfile)
     check(document, profile)
     return profile
 

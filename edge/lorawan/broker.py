@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
     from edge.lorawan.model import Said as Meant
     from edge.lorawan.model import Taken
+    from edge.lorawan.profile import LorawanProfile
     from edge.lorawan.uplink import Uplink
     from edge.mqtt_source import Message, MqttSource
     from wire.readings import Reading
@@ -104,6 +105,8 @@ class Network(Protocol):
 class LorawanTarget(MqttTarget):
     """One device of such a bus."""
 
+    profile: LorawanProfile = field(kw_only=True, repr=False)
+    """Compared: where a gateway's file maps a codec, its name does not tell how."""
     dev_eui: str = field(kw_only=True)
     network_decodes: bool = field(kw_only=True)
     model: Model = field(kw_only=True, repr=False)
@@ -145,6 +148,7 @@ def plan_of(
                 device.id,
                 device.interval_s or profile.interval_s,
                 meaning,
+                profile=profile,
                 dev_eui=dev_eui,
                 network_decodes=device.network_decodes,
                 model=profiles.compile_model(profile, values),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from base.messages import Text
+from edge.given_bytes import read_given
 from edge.lorawan import keys as keyring
 from edge.lorawan import mac, phy
 from edge.lorawan.phy import Data, JoinAccept, JoinRequest, MType
@@ -30,7 +31,7 @@ NOT_CHECKED = Text(de="nicht geprüft", en="not checked")
 
 
 @click.command("lorawan")
-@click.argument("hexadecimal", metavar="HEX")
+@click.argument("given", metavar="HEX-or-FILE")
 @click.option(
     "--keys",
     "keys_file",
@@ -38,17 +39,14 @@ NOT_CHECKED = Text(de="nicht geprüft", en="not checked")
     help="The devices' keys, as the gateway has them (mode 0600). Without it, what stands in the clear is shown.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
-def decode(*, hexadecimal: str, keys_file: Path | None, as_json: bool) -> None:
+def decode(*, given: str, keys_file: Path | None, as_json: bool) -> None:
     """Show what is in a LoRaWAN frame (PHYPayload).
 
     Version 1.0.x whole; of 1.1 the MIC of uplinks.
 
     Example: messnetz device decode lorawan 40f17dbe4900020001954378762b11ff0d --keys keys.yaml
     """
-    try:
-        octets = bytes.fromhex(hexadecimal)
-    except ValueError as error:
-        raise click.BadParameter("an even number of hexadecimal digits, please", param_hint="HEX") from error
+    octets = read_given(given)
     keys = keyring.load(keys_file) if keys_file is not None else {}
     said = explain(octets, keys)
     if as_json:

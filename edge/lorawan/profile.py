@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from base.errors import ConfigError
+from edge import planning
 from edge.lorawan import half as halves
 from edge.lorawan import paths
 from edge.lorawan.half import LorawanHalf  # noqa: TC001 - msgspec reads the annotation
@@ -38,12 +38,7 @@ def load(name: str) -> LorawanProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != DRIVER:
-        raise document.error(("driver",), repr(shown.driver), repr(DRIVER))
-    profile = document.convert(LorawanProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, DRIVER, LorawanProfile)
     check(document, profile)
     return profile
 
@@ -53,16 +48,7 @@ def load_for(document: Document, at: Path_, name: str) -> LorawanProfile:
 
     Raises: ConfigError at the line of that file, where it names none of LoRaWAN's; in the profile, where that is wrong.
     """
-    try:
-        return load(name)
-    except ConfigError as error:
-        found = f"no profile {name!r}"
-        if error.at.file.is_file():
-            if (driver := public.load(name).driver) == DRIVER:
-                raise
-            of = "which no bus reads" if driver == "none" else f"which is one of driver {driver!r}"
-            found = f"the profile {name!r}, {of}"
-        raise document.error(at, found, f"one of: {', '.join(public.names_of(DRIVER))}") from error
+    return planning.profile_of(document, at, name, DRIVER, load)
 
 
 def check(document: Document, profile: LorawanProfile) -> None:

@@ -9,11 +9,13 @@ import click
 
 from base.errors import PermanentError
 from base.messages import Text
-from edge.mbus import telegram
+from edge.given_bytes import read_each
+from edge.mbus import frame, telegram
 from edge.mbus.errors import TelegramError
-from edge.mbus.telegram_bytes import read_telegrams
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge.mbus.records import Record
     from edge.mbus.telegram import Telegram
 
@@ -27,6 +29,7 @@ MORE = Text(de="der Zähler hat weitere Telegramme", en="the meter has further t
 OF_MAKER = Text(de="{count} Bytes, die nur der Hersteller lesen kann", en="{count} bytes that only the maker can read")
 DAMAGED = Text(de="unvollständig: {damage}", en="incomplete: {damage}")
 NO_VALUE = Text(de="kein Wert ({note})", en="no value ({note})")
+UNREADABLE = Text(de="nicht lesbar: {why}", en="unreadable: {why}")
 
 
 @click.command()
@@ -35,23 +38,40 @@ NO_VALUE = Text(de="kein Wert ({note})", en="no value ({note})")
 def decode(*, telegram_or_file: str, as_json: bool) -> None:
     """Decode wired M-Bus telegrams (EN 13757) and show every record.
 
-    HEX is one telegram, 68 ... 16, blanks and colons allowed; a file has one in each line, or is binary.
+    HEX is telegrams, 68 ... 16, blanks and colons allowed; a file has them as such lines, as a hexdump, or as the bytes
+    that were recorded from a line. One that cannot be read is said to be, and costs the others nothing.
 
     Example: messnetz device decode mbus "68 13 13 68 08 05 73 78 56 34 12 0a 00 e9 7e 01 00 00 00 35 01 00 00 3c 16"
     """
-    shown = [_decoded(data) for data in read_telegrams(telegram_or_file)]
+    pieces = [data for piece in read_each(telegram_or_file) for data in frame.found_in(piece)]
+    shown = [_decoded(data) for data in pieces]
+    refuse_all_unreadable(shown)
     if as_json:
-        click.echo(json.dumps([as_object(each) for each in shown]))
+        click.echo(json.dumps([{"error": each} if isinstance(each, str) else as_object(each) for each in shown]))
         return
     for each in shown:
-        show(each)
+        if isinstance(each, str):
+            click.echo(UNREADABLE.say(why=each))
+        else:
+            show(each)
 
 
-def _decoded(data: bytes) -> Telegram:
+def _decoded(data: bytes) -> Telegram | str:
+    """Return a telegram, or why it is none."""
     try:
         return telegram.decode(data)
     except TelegramError as error:
-        raise PermanentError(f"no readable telegram: {error}") from error
+        return str(error)
+
+
+def refuse_all_unreadable(shown: Sequence[object]) -> None:
+    """End the command where none of the telegrams could be read.
+
+    Raises: PermanentError, with what is wrong with the first.
+    """
+    if shown and all(isinstance(each, str) for each in shown):
+        more = f", and {len(shown) - 1} more that cannot be read" if len(shown) > 1 else ""
+        raise PermanentError(f"no readable telegram: {shown[0]}{more}")
 
 
 def as_object(found: Telegram) -> dict[str, Any]:

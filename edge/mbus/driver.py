@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge import planning
-from edge.interface import Place
 from edge.mbus import budget, selection
 from edge.mbus import profile as profiles
 from edge.mbus.config import MbusBusConfig
 from edge.mbus.profile import MbusProfile
-from edge.stream import LineAddress, LineSettings, SerialPort, line_of
+from edge.stream import LineAddress, LineSettings, SerialPort, line_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from base.strict_yaml import Document, Path_
-    from edge.interface import Bus, BusPlan
+    from edge.interface import Bus, BusPlan, Place
     from edge.mbus.config import MbusDevice
     from edge.mbus.selection import Selection
     from wire import profile as public
@@ -60,9 +58,7 @@ class MbusPlan:
     @property
     def place(self) -> Place:
         """Where it is."""
-        if isinstance(self.line, SerialPort):
-            return Place("serial", os.path.normpath(self.line.port))
-        return Place("tcp", str(self.line).lower())
+        return place_of(self.line)
 
     def cost_s(self, device: str) -> float:
         """Estimate for how many seconds one reading of a meter keeps the line busy."""
@@ -131,6 +127,7 @@ def _targets(document: Document, path: Path_, config: MbusBusConfig) -> list[Mbu
         if address == 0 and len(config.devices) > 1:
             expected = "1 to 250, or its `secondary` address: every new meter has 0"
             raise document.error((*at, key), "0 beside other meters", expected)
+        _check_apart(document, (*at, key), address, taken)
         taken[address] = device.id
         profile = planning.profile_of(document, (*at, "profile"), device.profile, "mbus", profiles.load)
         if targets and config.serial is not None and config.baud_rate is None:
@@ -138,6 +135,14 @@ def _targets(document: Document, path: Path_, config: MbusBusConfig) -> list[Mbu
         values = planning.parameters_of(document, at, device, profile)
         targets.append(MbusTarget(device.id, address, device.interval_s or profile.interval_s, profile, values))
     return targets
+
+
+def _check_apart(document: Document, at: Path_, address: int | Selection, taken: dict[int | Selection, str]) -> None:
+    """Refuse a number with places for any digit that another listed meter has, too: both would answer at once."""
+    for other, owner in taken.items():
+        if isinstance(address, int) or isinstance(other, int) or not address.meets_with(other):
+            continue
+        raise document.error(at, f"{address}, which the meter {owner!r} ({other}) may answer, too", "its whole number")
 
 
 def _address(document: Document, at: Path_, device: MbusDevice) -> int | Selection:

@@ -82,3 +82,22 @@ def parse_long(data: bytes) -> LongFrame:
     if checksum(inner) != data[-2]:
         raise DamagedError(f"the checksum {data[-2]:02X}h, where its bytes sum up to {checksum(inner):02X}h")
     return LongFrame(inner[0], inner[1], inner[2], bytes(inner[3:]))
+
+
+def found_in(data: bytes) -> list[bytes]:
+    """Return the long frames in some bytes, such as a recorded line: glued together, or with others between them.
+
+    Where none is in them, the bytes themselves: whoever parses them says why.
+    """
+    found: list[bytes] = []
+    at = 0
+    while (at := data.find(START_LONG, at)) >= 0:
+        size = data[at + 1] + FRAME_BYTES if at + 1 < len(data) else 0
+        try:
+            parse_long(data[at : at + size])
+        except DamagedError:
+            at += 1
+            continue
+        found.append(data[at : at + size])
+        at += size
+    return found or [data]

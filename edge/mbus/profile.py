@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from edge import planning
 from edge.mbus import mapping
 from edge.mbus.mapping import Selector
 from edge.stream import BaudRate
@@ -41,11 +42,6 @@ def load(name: str) -> MbusProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != "mbus":
-        raise document.error(("driver",), repr(shown.driver), "'mbus'")
-    profile = document.convert(MbusProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "mbus", MbusProfile)
     mapping.check(document, ("mbus", "records"), profile, profile.mbus.records)
     return profile

@@ -32,6 +32,13 @@ class Selection(NamedTuple):
         """Return it as a selecting telegram has it."""
         return bytes.fromhex(self.number)[::-1] + self.maker + bytes((self.version, self.medium))
 
+    def meets_with(self, other: Selection) -> bool:
+        """Whether one meter could be meant by both: it would answer for two."""
+        digits = all(own == its or "F" in (own, its) for own, its in zip(self.number, other.number, strict=True))
+        makers = self.maker == other.maker or b"\xff\xff" in (self.maker, other.maker)
+        rest = zip((self.version, self.medium), (other.version, other.medium), strict=True)
+        return digits and makers and all(own == its or WILDCARD in (own, its) for own, its in rest)
+
     def is_met_by(self, address: Address) -> bool:
         """Whether a meter is the one meant, or one of them."""
         from edge.mbus.telegram import letters  # noqa: PLC0415 - the decoder is loaded with the first answer

@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from base.errors import PermanentError
+from edge import planning
 from edge.modbus.model import SearchError
 from edge.modbus.register_map import RegisterProfile
 from wire import profile as public
@@ -27,10 +28,7 @@ def load(name: str) -> ModbusProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != "modbus":
-        raise document.error(("driver",), repr(shown.driver), "'modbus'")
+    document = planning.load_document(name, "modbus")
     profile = document.convert(_kind(document))
     public.check(document, profile, name)
     profile.check(document)

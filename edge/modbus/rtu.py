@@ -13,6 +13,8 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersResponse
 
 from edge.modbus.config import Endpoint, SerialLine
+from edge.modbus.registers import octets_of
+from edge.modbus.tcp import DamagedReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,6 +29,7 @@ class RtuConnection:
 
     def __init__(self, client: _Client) -> None:
         self._client = client
+        self._ear = _Ear(client)
 
     @classmethod
     async def open(cls, line: Endpoint | SerialLine, timeout_s: float) -> RtuConnection:
@@ -38,7 +41,7 @@ class RtuConnection:
         client = _client(line, timeout_s)
         for strict in (_HoldingReply, _InputReply):
             client.register(strict)
-        _drop_what_cannot_be_read(client)
+        connection = cls(client)
         is_open = False
         try:
             is_open = await client.connect()
@@ -49,7 +52,7 @@ class RtuConnection:
                 client.close()
         if not is_open:
             raise ConnectionError(f"{line} cannot be opened")
-        return cls(client)
+        return connection
 
     @property
     def connected(self) -> bool:
@@ -61,13 +64,15 @@ class RtuConnection:
 
         The time-out is the one that it was opened with.
 
-        Raises: OSError where no answer comes.
+        Raises: DamagedReplyError where an answer begins and does not come whole; OSError where none comes.
         """
         function_code, address, count = question
+        self._ear.expect(bytes((unit, function_code, octets_of(function_code, count))))
         try:
             reply = await _call(self._client, function_code)(address, count=count, device_id=unit)
         except ModbusException as error:
-            raise ConnectionError(str(error)) from error
+            kind = DamagedReplyError if self._ear.has_heard else ConnectionError
+            raise kind(str(error)) from error
         if isinstance(reply, ExceptionResponse):
             return bytes([reply.function_code | 0x80, reply.exception_code])
         return bytes([reply.function_code]) + reply.encode()
@@ -116,18 +121,29 @@ class _InputReply(_HoldingReply):
     function_code = 4
 
 
-def _drop_what_cannot_be_read(client: _Client) -> None:
-    """Treat a frame that pymodbus cannot decode as noise: left alone it ends the connection with a trace."""
-    ctx = client.ctx
-    decode = ctx.callback_data
+class _Ear:
+    """Hears all that comes before pymodbus does.
 
-    def callback_data(data: bytes, addr: tuple[str, int] | None = None) -> int:
+    A frame that pymodbus cannot decode is treated as noise: left alone it ends the connection with a trace.
+    """
+
+    def __init__(self, client: _Client) -> None:
+        self._expected = b""
+        self.has_heard = False
+        """Whether the answer began: unit, function code and byte count came, though perhaps no more."""
+        self._decode = client.ctx.callback_data
+        client.ctx.callback_data = self._hear  # type: ignore[method-assign] # pymodbus offers no other place
+
+    def expect(self, beginning: bytes) -> None:
+        """Listen for an answer."""
+        self._expected, self.has_heard = beginning, False
+
+    def _hear(self, data: bytes, addr: tuple[str, int] | None = None) -> int:
+        self.has_heard = self.has_heard or self._expected in data
         try:
-            return decode(data, addr)
+            return self._decode(data, addr)
         except (ModbusException, struct.error, IndexError):
             return len(data)
-
-    ctx.callback_data = callback_data  # type: ignore[method-assign] # pymodbus offers no other place
 
 
 def _call(client: _Client, function_code: int) -> Callable[..., Awaitable[ModbusPDU]]:

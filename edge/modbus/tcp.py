@@ -18,6 +18,10 @@ LEAST_LENGTH, MOST_LENGTH = 2, 254
 """Of unit and PDU together."""
 
 
+class DamagedReplyError(ConnectionError):
+    """A unit on a serial line has begun its answer, and it did not come whole."""
+
+
 class TcpConnection(asyncio.Protocol):
     """One open connection; one question at a time.
 

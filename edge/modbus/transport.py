@@ -5,7 +5,8 @@
 A late reply is never taken for the answer to another question. Modbus TCP numbers its transactions, and after a
 time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first
 asked for a number of registers that it was not asked for since, so that what it owes shows by its length; it answers
-in turn, so whatever it owed has come when this answer has.
+in turn, so whatever it owed has come when this answer has. A unit that owed nothing and whose answer came damaged owes
+nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from edge.modbus.budget import silence_s
 from edge.modbus.config import Endpoint, Line
 from edge.modbus.diagnosis import why_closed
 from edge.modbus.registers import Request, octets_of
-from edge.modbus.tcp import TcpConnection
+from edge.modbus.tcp import DamagedReplyError, TcpConnection
 
 if TYPE_CHECKING:
     from edge.modbus.rtu import RtuConnection
@@ -57,6 +58,10 @@ class RefusedError(PermanentError):
         self.code = code
 
 
+class DamagedAnswerError(TransientError):
+    """The device answered, and the line spoiled it."""
+
+
 class _Debt:
     """What a unit on an RTU line may still answer late: the sizes of the replies that it owes."""
 
@@ -86,8 +91,8 @@ class Transport:
 
         `turnaround_s`: what the device needs after an answer before it hears the next request.
 
-        Raises: NoAnswerError where nobody answers, TransientError where the device cannot now, RefusedError where
-        it never will.
+        Raises: NoAnswerError where nobody answers, DamagedAnswerError where the line spoils the answer, TransientError
+        where the device cannot now, RefusedError where it never will.
         """
         if unit in self._debts:
             await self._settle(unit, request, turnaround_s)
@@ -122,7 +127,7 @@ class Transport:
         self._traffic[unit] = Traffic(requests + 1, errors)
         try:
             return await self._ask(unit, request, turnaround_s)
-        except NoAnswerError:
+        except (NoAnswerError, DamagedAnswerError):
             self._traffic[unit] = Traffic(requests + 1, errors + 1)
             raise
 
@@ -135,6 +140,11 @@ class Transport:
         try:
             question = request.function_code, request.address, request.count
             pdu = await client.ask(unit, question, self._timeout_s)
+        except DamagedReplyError as error:
+            if unit in self._debts or isinstance(self.line, Endpoint):
+                self._unanswered(unit, request)
+            self._free_at_s = time.monotonic() + QUIET_AFTER_TIMEOUT_S
+            raise DamagedAnswerError(f"{self.line}, unit {unit}: its answer came damaged") from error
         except OSError as error:
             self._unanswered(unit, request)
             raise NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s") from error

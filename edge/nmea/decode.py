@@ -22,7 +22,9 @@ NO_VALUE = Text(de="kein Wert", en="no value")
 @click.argument("given", metavar="SENTENCE-HEX-or-FILE")
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects, one for each sentence.")
 def decode(*, given: str, as_json: bool) -> None:
-    """Decode sentences of NMEA 0183 and show every value, by the name that a profile uses.
+    """Decode sentences of NMEA 0183 and show every value.
+
+    Values stand by the names that a profile uses.
 
     Example: messnetz device decode nmea '$WIMWV,214.8,R,2.5,M,A*28'
     """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from edge import planning
 from edge.nmea.sentences import NAMES
 from edge.stream import LineSettings
 from edge.thinning import Thinned, rules_of
@@ -50,11 +51,7 @@ def load(name: str) -> NmeaProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    if (driver := document.convert(public.Profile).driver) != "nmea":
-        raise document.error(("driver",), repr(driver), "'nmea'")
-    profile = document.convert(NmeaProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "nmea", NmeaProfile)
     check(document, profile)
     return profile
 

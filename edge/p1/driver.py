@@ -9,9 +9,10 @@ import msgspec
 
 from edge import planning
 from edge.d0.parity import raw_line
-from edge.listening import LEAST_PATIENCE_S, PATIENCE, ListeningPlan, ListeningTarget
+from edge.listening import ListeningPlan, ListeningTarget
 from edge.obis import Map
 from edge.p1 import profile as profiles
+from edge.speaking import SpeakingPlan, patience_s
 from edge.stream import LineConfig, line_of
 from edge.thinning import Thinner, rules_of
 from wire import profile as public
@@ -62,11 +63,11 @@ class SubTarget:
     @property
     def patience_s(self) -> float:
         """For how long it may have no new value."""
-        return max(LEAST_PATIENCE_S, PATIENCE * self.interval_s)
+        return patience_s(self.interval_s)
 
 
 @dataclass(frozen=True)
-class P1Plan:
+class P1Plan(SpeakingPlan):
     """A checked P1 port."""
 
     id: str
@@ -76,7 +77,6 @@ class P1Plan:
     half: P1Half = field(compare=False, repr=False)
     parameters: Mapping[str, float] = field(compare=False, repr=False)
     rules: tuple[Rule, ...] = field(compare=False, repr=False)
-    listens = True
 
     @property
     def devices(self) -> tuple[PlannedDevice, ...]:
@@ -87,16 +87,6 @@ class P1Plan:
     def place(self) -> Place:
         """Where it is."""
         return self.listening().place
-
-    def cost_s(self, device: str) -> float:
-        """Nothing: nobody waits for the line."""
-        del device
-        return 0.0
-
-    def faster(self, share: float) -> str:
-        """Nothing would be faster."""
-        del share
-        return ""
 
     def is_same_line(self, other: BusPlan) -> bool:
         """Whether an open bus can go on with another plan: nothing but intervals differs."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from edge import obis
+from edge import obis, planning
 from edge.obis import Register
 from edge.stream import LineSettings
 from edge.thinning import Thinned, rules_of
@@ -45,11 +45,6 @@ def load(name: str) -> P1Profile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != "p1":
-        raise document.error(("driver",), repr(shown.driver), "'p1'")
-    profile = document.convert(P1Profile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "p1", P1Profile)
     obis.check(document, profile, profile.p1.registers, rules_of(document, profile), "p1")
     return profile

@@ -24,14 +24,14 @@ NONE = (math.nan,) * 6
 class Counter(Watch):
     """One counter of one device."""
 
-    __slots__ = ("_changed_s", "_last", "_seen_s", "_state", "notable")
+    __slots__ = ("_changed_s", "_last", "_state", "notable")
 
     def __init__(self, rules: Rules) -> None:
         super().__init__(rules)
         self._state: State | None = None
         """The whole state; where the short way can be gone it is None, and the three below are all there is."""
         self._last = math.nan
-        self._changed_s = self._seen_s = 0.0
+        self._changed_s = 0.0
         self.notable = 0
         """How often something happened that a restart should not make undone."""
 
@@ -40,11 +40,11 @@ class Counter(Watch):
         if self._state is None:
             rise = value - self._last  # NaN as long as nothing is known
             if rise == 0.0:
-                self._seen_s = at_s
+                self.seen_s = at_s
                 return 0
             rules = self.rules
-            if 0.0 < rise <= rules.counter.per_s * (at_s - self._seen_s) and value <= rules.high:
-                self._last, self._changed_s, self._seen_s = value, at_s, at_s
+            if 0.0 < rise <= rules.counter.per_s * (at_s - self.seen_s) and value <= rules.high:
+                self._last, self._changed_s, self.seen_s = value, at_s, at_s
                 return 0
         return self._judge(value, at_s)
 
@@ -88,11 +88,11 @@ class Counter(Watch):
             return self._state
         if math.isnan(self._last):
             return None
-        return State(Track(self._last, self._changed_s, self._seen_s), is_proven=True)
+        return State(Track(self._last, self._changed_s, self.seen_s), is_proven=True)
 
     def _take(self, state: State | None) -> None:
         if state is None:
             return
         is_plain = state.is_proven and state.held is None and state.former is None
         self._state = None if is_plain else state
-        self._last, self._changed_s, self._seen_s = msgspec.structs.astuple(state.base)
+        self._last, self._changed_s, self.seen_s = msgspec.structs.astuple(state.base)

@@ -35,7 +35,6 @@ class Gauge(Watch):
         "_level",
         "_level_count",
         "_level_s",
-        "_seen_s",
         "_value",
     )
 
@@ -43,7 +42,7 @@ class Gauge(Watch):
         super().__init__(rules)
         self._gap_s = max(GAP_S, 3 * interval_s)
         self._value = math.nan
-        self._changed_s = self._seen_s = 0.0
+        self._changed_s = 0.0
         self._good = math.nan
         """The last value that did not come by an impossible step, and when it was so last."""
         self._good_s = 0.0
@@ -62,7 +61,7 @@ class Gauge(Watch):
             if hint is not None:
                 self.hint = hint
                 return RANGE
-        self._value, self._changed_s, self._seen_s = value, at_s, at_s
+        self._value, self._changed_s, self.seen_s = value, at_s, at_s
         passed_s = at_s - self._good_s
         most = rules.step_per_s * (passed_s if passed_s > STEP_S else STEP_S)  # noqa: FURB136 - a third of the price
         if not -most <= value - self._good <= most and not math.isnan(self._good):
@@ -76,22 +75,22 @@ class Gauge(Watch):
         if math.isnan(self._value):
             return None
         return (
-            *(self._value, self._changed_s, self._seen_s, self._good, self._good_s),
+            *(self._value, self._changed_s, self.seen_s, self._good, self._good_s),
             *(self._level if self._level_count else 0.0, self._level_s, float(self._level_count)),
         )
 
     def recall(self, memory: Memory, by_s: float, unsure_s: float) -> None:
         """Take what another run remembered, its times moved onto this run's clock."""
         value, changed_s, seen_s, good, good_s, level, level_s, count = memory
-        self._value, self._changed_s, self._seen_s = value, changed_s + by_s, seen_s + by_s
+        self._value, self._changed_s, self.seen_s = value, changed_s + by_s, seen_s + by_s
         self._good, self._good_s = good, good_s + by_s - unsure_s
         self._level, self._level_s, self._level_count = level, level_s + by_s, int(count)
 
     def _still(self, value: float, at_s: float) -> int:
         """Judge a value that is what it was."""
-        if at_s - self._seen_s > self._gap_s:
+        if at_s - self.seen_s > self._gap_s:
             self._changed_s = at_s
-        self._seen_s = at_s
+        self.seen_s = at_s
         if self._level_count:
             return self._stepped(value, at_s)
         self._good_s = at_s

@@ -65,12 +65,21 @@ class Judge:
         self.fingerprint = zlib.crc32(repr((kind, parameters)).encode())
         """Of what its values mean: what was remembered under another one is another model's."""
 
-    def judged(self, readings: tuple[Reading, ...], at_s: float) -> tuple[Reading, ...]:
-        """Return the readings with their flags, in the same order; those that the profile does not know as they are."""
+    def judged(self, readings: tuple[Reading, ...], at_s: float, arrived_s: float | None = None) -> tuple[Reading, ...]:
+        """Return the readings with their flags, in the same order; those that the profile does not know as they are.
+
+        `arrived_s`: when they came, where the source says when they were made. What was made before the last one came
+        late, or a second time: nothing but its range tells whether it can be, and nothing is learned of it.
+        """
         watches, changed = self._watches, None
         for index, reading in enumerate(readings):
             watch = watches.get((reading.quantity, reading.channel))
             if watch is None:
+                continue
+            if arrived_s is not None and at_s < watch.seen_s <= arrived_s:
+                if watch.rules.why_none(reading.value) is not None:
+                    changed = changed if changed is not None else list(readings)
+                    changed[index] = _beyond_range(watch, reading)
                 continue
             flags = watch.judge(reading.value, at_s)
             watch.flags = flags
@@ -147,6 +156,13 @@ def of_device(planned: PlannedDevice, entry: DeviceEntry) -> Judge:
     encodings = planned.encodings if isinstance(planned, Encoded) else {}
     rules = rules_of.of_profile(profile, parameters, encodings)
     return Judge(planned.id, rules, planned.interval_s, tuple(sorted(parameters.values())))
+
+
+def _beyond_range(watch: Watch, reading: Reading) -> Reading:
+    end = watch.rules.clipped(reading.value)
+    flag = Flag.RANGE if end is None else Flag.SUBSTITUTED
+    value = reading.value if end is None else end
+    return Reading(reading.quantity, value, reading.unit, reading.channel, reading.flags | flag)
 
 
 def _suspicion(name: str, flags: int, hint: Hint) -> Suspicion:

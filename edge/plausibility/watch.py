@@ -19,7 +19,7 @@ Memory: TypeAlias = tuple[float, ...]
 class Watch(ABC):
     """Judges one reading of one device. Times are monotonic, in seconds."""
 
-    __slots__ = ("flags", "hint", "logged_s", "rules")
+    __slots__ = ("flags", "hint", "logged_s", "rules", "seen_s")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -28,6 +28,8 @@ class Watch(ABC):
         self.hint: Hint | None = None
         """Why the last suspect reading was one."""
         self.logged_s = -math.inf
+        self.seen_s = -math.inf
+        """When the last reading was made of which something was learned."""
 
     @abstractmethod
     def judge(self, value: float, at_s: float) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from edge import planning
 from edge.pms.sensors import SENSORS
 from edge.thinning import Thinned, rules_of
 from wire import profile as public
@@ -52,11 +53,7 @@ def load(name: str) -> PmsProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    if (driver := document.convert(public.Profile).driver) != "pms":
-        raise document.error(("driver",), repr(driver), "'pms'")
-    profile = document.convert(PmsProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "pms", PmsProfile)
     _check(document, profile)
     return profile
 

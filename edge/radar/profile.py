@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 
+from edge import planning
 from edge.radar.reports import Column, Unit
 from edge.stream import LineSettings
 from wire import profile as public
@@ -53,11 +54,7 @@ def load(name: str) -> RadarProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    if (driver := document.convert(public.Profile).driver) != "radar":
-        raise document.error(("driver",), repr(driver), "'radar'")
-    profile = document.convert(RadarProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "radar", RadarProfile)
     check(document, profile)
     return profile
 

@@ -13,6 +13,7 @@ import msgspec
 from edge import planning
 from edge.interface import Place
 from edge.s0 import profile as profiles
+from edge.speaking import SpeakingPlan
 from wire.ids import Id
 from wire.town import DeviceEntry
 
@@ -76,7 +77,7 @@ class S0Target:
 
 
 @dataclass(frozen=True)
-class S0Plan:
+class S0Plan(SpeakingPlan):
     """A checked bus."""
 
     id: str
@@ -85,8 +86,6 @@ class S0Plan:
     counter: str | None
     counter_bits: int
     state_dir: str
-    listens = True
-    """Its intervals end with the clock's."""
 
     @property
     def devices(self) -> tuple[S0Target, ...]:
@@ -99,16 +98,6 @@ class S0Plan:
         if self.pin is not None:
             return Place("gpio", str(self.pin))
         return Place("counter", normpath(self.counter or ""))
-
-    def cost_s(self, device: str) -> float:
-        """Nothing: nobody else waits for the line."""
-        del device
-        return 0.0
-
-    def faster(self, share: float) -> str:
-        """Nothing would be faster."""
-        del share
-        return ""
 
     @property
     def line_and_meaning(self) -> tuple[object, ...]:
@@ -182,7 +171,7 @@ def _pin(document: Document, path: Path_, config: S0BusConfig) -> Pin | None:
         raise document.error((*path, "debounce_ms"), found, "less than 'shortest_ms'")
     return Pin(
         f"/dev/{found_pin['chip']}",
-        found_pin["line"],
+        str(int(found_pin["line"])) if found_pin["line"].isdigit() else found_pin["line"],
         config.bias,
         config.active == "low",
         config.debounce_ms,

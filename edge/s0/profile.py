@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge import planning
 from edge.plausibility.encoding import Encoding
 from wire import profile as public
 from wire.vocabulary import quantities
@@ -65,11 +66,7 @@ def load(name: str) -> S0Profile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    if (driver := document.convert(public.Profile).driver) != "s0":
-        raise document.error(("driver",), repr(driver), "'s0'")
-    profile = document.convert(S0Profile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "s0", S0Profile)
     check(document, profile)
     return profile
 

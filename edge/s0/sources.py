@@ -148,7 +148,8 @@ def _number(path: Path) -> int:
     try:
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise TransientError(f"{path}: not readable ({_why(error)})") from error
+        why = getattr(error, "strerror", None) or "no text"
+        raise TransientError(f"{path}: not readable ({why})") from error
     if not text.isdigit() or len(text) > 20:
         raise TransientError(f"{path}: holds no number")
     return int(text)

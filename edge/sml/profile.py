@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from edge import obis
+from edge import obis, planning
 from edge.obis import Register
 from edge.stream import LineSettings
 from edge.thinning import Thinned, rules_of
@@ -38,11 +38,6 @@ def load(name: str) -> SmlProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != "sml":
-        raise document.error(("driver",), repr(shown.driver), "'sml'")
-    profile = document.convert(SmlProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "sml", SmlProfile)
     obis.check(document, profile, profile.sml.registers, rules_of(document, profile), "sml")
     return profile

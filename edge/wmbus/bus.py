@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from base.errors import TransientError
@@ -16,7 +15,7 @@ from edge.interface import Heard, NoAnswerError, ParkedError, Traffic
 from edge.listening import REOPEN_S
 from edge.wmbus.driver import ReceiverPlan
 from edge.wmbus.keys import KeyFile
-from edge.wmbus.meters import Meters
+from edge.wmbus.meters import DAMAGED, Meters
 from edge.wmbus.mqtt import wanted
 from edge.wmbus.receivers import RECEIVERS
 
@@ -43,20 +42,32 @@ class ReceiverBus:
         self._plan = plan
         self._open_line = open_line or stream.open_line
         self._meters = Meters(wanted(plan.devices), KeyFile(plan.key_file))
-        self._samples: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
+        self._samples: deque[Heard] = deque()
+        self._came_some = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._began_s = time.monotonic()
         self._heard_s: dict[str, float] = {}
         self._came: Counter[str] = Counter()
         self._garbled: Counter[str] = Counter()
         self._why: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._line_why = "the receiver was not opened yet"
 
     async def heard(self) -> Heard:
-        """Wait for the next sample of any meter."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
-        return await self._samples.get()
+        """Wait for the next sample of any meter. A fault of ours that ends the listening is raised here, once."""
+        while not self._samples:
+            if self._task is None:
+                self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
+            self._came_some.clear()
+            coming = asyncio.ensure_future(self._came_some.wait())
+            try:
+                await asyncio.wait({self._task, coming}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                coming.cancel()
+            if self._task.done():
+                task, self._task = self._task, None
+                task.result()
+        return self._samples.popleft()
 
     async def read(self, device: str) -> Measured:
         """Say whether a meter is there; what it says comes by itself.
@@ -89,34 +100,23 @@ class ReceiverBus:
         self._plan = plan
         self._meters.follow(wanted(plan.devices))
         here = {target.id for target in plan.devices}
-        waiting = [self._samples.get_nowait() for _ in range(self._samples.qsize())]
-        for heard in (each for each in waiting if each.device in here):
-            self._samples.put_nowait(heard)
+        self._samples = deque(each for each in self._samples if each.device in here)
 
     async def close(self) -> None:
         """Close the port."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def _listen(self) -> None:
         backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-        while True:
-            try:
-                line = await self._open_line(self._plan.line)
-            except TransientError as error:
-                self._line_why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-                continue
-            try:
-                await self._hear(line, backoff)
-            except TransientError as error:
-                self._line_why = str(error)
-                await asyncio.sleep(backoff.failed(error))
-            finally:
-                line.close()
+
+        def failed(error: TransientError) -> float:
+            self._line_why = str(error)
+            return backoff.failed(error)
+
+        await stream.keep_open(lambda: self._open_line(self._plan.line), lambda line: self._hear(line, backoff), failed)
 
     async def _hear(self, line: Stream, backoff: Backoff) -> None:
         receiver = RECEIVERS[self._plan.receiver]
@@ -132,8 +132,8 @@ class ReceiverBus:
                 raise TransientError(f"{self._plan.line}: nothing heard for {QUIET_S / 60:.0f} min") from error
             backoff.succeeded()
             at_s = time.monotonic()
-            for telegram in unpacker.feed(data):
-                for said in self._meters.telegram(telegram, at_s):
+            for telegram, form in unpacker.feed(data):
+                for said in self._meters.telegram(telegram, at_s, form=form):
                     self._take(said, at_s)
 
     def _take(self, said: Said, at_s: float) -> None:
@@ -141,13 +141,16 @@ class ReceiverBus:
         self._came[device] += 1
         if said.garbled:
             self._garbled[device] += 1
-            if self._why.get(device) != said.garbled:
+            if self._logged.get(device) != said.garbled:
                 logger.warning(
                     "bus %s, device %s: a telegram that cannot be read: %s", self._plan.id, device, said.garbled
                 )
-            self._why[device] = said.garbled
+            self._why[device] = self._logged[device] = said.garbled
             return
         self._why.pop(device, None)
+        if self._logged.get(device) != DAMAGED:  # it happens to every meter now and then: once in the log is enough
+            self._logged.pop(device, None)
         self._heard_s[device] = at_s
-        if said.measured is not None and not self._samples.full():
-            self._samples.put_nowait(Heard(device, said.measured))
+        if said.measured is not None and len(self._samples) < MOST_WAITING:
+            self._samples.append(Heard(device, said.measured))
+            self._came_some.set()

@@ -16,9 +16,9 @@ from wire.town import DeviceEntry
 class WmbusDevice(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One meter that sends by radio."""
 
-    number: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{8}" + END)]
+    number: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{8}" + END, description="eight digits, in quotes")]
     """Its number, eight digits, as printed on it."""
-    maker: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}" + END)] | None = None
+    maker: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}" + END, description="three capital letters")] | None = None
     """The three letters of its maker, such as `KAM`; needed only where two meters have the same number."""
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from base.errors import PermanentError
 from base.messages import Text
-from edge.mbus.decode import as_object, show
+from edge.given_bytes import read_each
+from edge.mbus.decode import UNREADABLE, as_object, refuse_all_unreadable, show
 from edge.mbus.errors import EncryptedError, TelegramError
-from edge.mbus.telegram_bytes import read_telegrams
 from edge.wmbus import keys as key_files
 from edge.wmbus import link
 from edge.wmbus.telegram import Decoder
@@ -26,7 +25,6 @@ SENDER = Text(
     en="sent by {number} ({manufacturer}, version {version}), {medium}{encrypted}",
 )
 ENCRYPTED = Text(de=", verschlüsselt", en=", encrypted")
-UNREADABLE = Text(de="nicht lesbar: {why}", en="unreadable: {why}")
 
 
 @click.command()
@@ -38,30 +36,34 @@ UNREADABLE = Text(de="nicht lesbar: {why}", en="unreadable: {why}")
 def decode(*, telegram_or_file: str, key_file: Path | None, as_json: bool) -> None:
     """Decode wireless M-Bus telegrams and show every record.
 
-    HEX is one telegram from its length byte on, with or without checksums; a file has one in each line, or is binary.
-    Of what is encrypted without a known key the sender is shown, and that it is.
+    HEX is one telegram from its length byte on, with or without checksums; a file has one in each line, or
+    is binary with one alone. Of what is encrypted without a known key the sender is shown, and that it is.
 
     Example: messnetz device decode wmbus 1844AE4C4455223368077A55000000041389E20100023B0000
     """
     known = {} if key_file is None else key_files.load(key_file)
     decoder = Decoder(lambda address: known.get(address.number))
-    shown = [_decoded(decoder, data) for data in read_telegrams(telegram_or_file)]
+    shown = [_decoded(decoder, data) for data in read_each(telegram_or_file)]
+    refuse_all_unreadable(shown)
     if as_json:
-        click.echo(json.dumps([_object(*each) for each in shown]))
+        click.echo(json.dumps([{"error": each} if isinstance(each, str) else _object(*each) for each in shown]))
         return
     for each in shown:
-        _show(*each)
+        if isinstance(each, str):
+            click.echo(UNREADABLE.say(why=each))
+        else:
+            _show(*each)
 
 
-def _decoded(decoder: Decoder, data: bytes) -> tuple[Address, RadioTelegram | None, str]:
-    """Return who sent a telegram, and what it says or why it cannot be read."""
+def _decoded(decoder: Decoder, data: bytes) -> tuple[Address, RadioTelegram | None, str] | str:
+    """Return who sent a telegram, and what it says or why its payload cannot be read; or why it is no telegram."""
     try:
         sender = link.parse(data).sender
         return sender, decoder.decode(data), ""
     except EncryptedError as error:
         return sender, None, str(error)
     except TelegramError as error:
-        raise PermanentError(f"no readable telegram: {error}") from error
+        return str(error)
 
 
 def _object(sender: Address, found: RadioTelegram | None, why: str) -> dict[str, Any]:

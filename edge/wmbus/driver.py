@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import planning
-from edge.interface import Place
 from edge.mqtt_bus import MqttPlan, MqttTarget, Topic
 from edge.mqtt_config import MqttSourceConfig, session_of
-from edge.stream import SerialPort, line_of
+from edge.speaking import SpeakingPlan
+from edge.stream import line_of, place_of
 from edge.wmbus import profile as profiles
 from edge.wmbus.config import WmbusBusConfig
 from edge.wmbus.profile import WmbusProfile
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from base.strict_yaml import Document, Path_
-    from edge.interface import Bus, BusPlan
+    from edge.interface import Bus, BusPlan, Place
     from edge.mqtt_source import MqttSource
     from edge.stream import LineAddress
     from edge.wmbus.config import WmbusDevice
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from edge.wmbus.receivers import Mode, Name
     from wire import profile as public
 
+_FILTER = re.compile(r"(?:(?:[^+#\0/]*|\+)/)*(?:[^+#\0/]*|\+|#)\Z")
+"""A wildcard stands for a whole level, `#` for all that follow."""
 OF_MQTT = ("topics", "format", "client_id")
-OF_LINE = ("serial", "tcp", "receiver")
+OF_LINE = ("serial", "tcp", "receiver", "baud_rate", "data_bits", "parity", "stop_bits")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class WmbusTarget(MqttTarget):
 
 
 @dataclass(frozen=True)
-class ReceiverPlan:
+class ReceiverPlan(SpeakingPlan):
     """A checked receiver on a line."""
 
     id: str
@@ -53,24 +55,11 @@ class ReceiverPlan:
     mode: Mode
     key_file: Path | None
     devices: tuple[WmbusTarget, ...]
-    listens = True
 
     @property
     def place(self) -> Place:
         """Where it is."""
-        if isinstance(self.line, SerialPort):
-            return Place("serial", normpath(self.line.port))
-        return Place("tcp", str(self.line).lower())
-
-    def cost_s(self, device: str) -> float:
-        """Nothing: nobody waits for anybody."""
-        del device
-        return 0.0
-
-    def faster(self, share: float) -> str:
-        """Nothing would be faster."""
-        del share
-        return ""
+        return place_of(self.line)
 
     def is_same_line(self, other: BusPlan) -> bool:
         """Whether an open bus can go on with another plan: the receiver is the same, if perhaps its meters."""
@@ -120,6 +109,9 @@ def _of_broker(document: Document, path: Path_, config: WmbusBusConfig, targets:
             raise document.error((*path, key), f"{key!r} beside 'mqtt'", "one of them")
     if not config.topics:
         raise document.error(path, "no 'topics'", "topic filters, such as [wmbusmeters/#]")
+    for index, topic in enumerate(config.topics):
+        if not _FILTER.match(topic):
+            raise document.error((*path, "topics", index), repr(topic), "a topic filter, such as wmbusmeters/#")
     if config.format is None:
         raise document.error(path, "no 'format'", "one of 'wmbusmeters' and 'telegrams'")
     if config.mqtt is None:
@@ -136,7 +128,8 @@ def _of_broker(document: Document, path: Path_, config: WmbusBusConfig, targets:
 
         return MeterInterpreter(plan.devices, key_file, is_json=is_json)
 
-    return MqttPlan(config.id, session_of(document, config.id, source), topics, targets, make)
+    session = session_of(document, config.id, source)
+    return MqttPlan(config.id, session, topics, targets, make, settings=(key_file, is_json))
 
 
 def _key_file(config: WmbusBusConfig) -> Path | None:

@@ -6,7 +6,7 @@ bytes. Most receivers check and remove them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from edge.mbus.errors import DamagedError
 from edge.mbus.telegram import Address, letters
@@ -19,6 +19,8 @@ FIRST_PART_OF_B = 126
 """Of a long format B telegram, what the first checksum covers."""
 LEAST_LENGTH = 10
 POLYNOMIAL = 0x3D65
+Form: TypeAlias = Literal["A", "B", "plain", "any"]
+"""How a receiver hands telegrams on: with the checksums of a frame format, without any, or nobody knows (`any`)."""
 
 
 class LinkFrame(NamedTuple):
@@ -44,27 +46,45 @@ def crc(data: bytes) -> int:
     return remainder ^ 0xFFFF
 
 
-def parse(data: bytes) -> LinkFrame:
-    """Read a telegram, with or without checksums.
+def parse(data: bytes, form: Form = "any") -> LinkFrame:
+    """Read a telegram; where its form says that there are checksums, they must be there, and right.
 
     Raises: DamagedError where its length is not the one that it says, or a checksum is wrong.
     """
     if len(data) <= LEAST_LENGTH or data[0] < LEAST_LENGTH:
         raise DamagedError(f"{len(data)} bytes, where a telegram by radio has {LEAST_LENGTH + 2} at least")
-    plain = _without_checksums(data)
-    maker, rest = plain[2:4], plain[4:10]
-    sender = Address(rest[3::-1].hex().upper(), letters(maker), rest[4], rest[5])
-    return LinkFrame(plain[1], sender, maker + rest, plain[10], plain[11:])
+    plain = _without_checksums(data, form)
+    if len(plain) <= LEAST_LENGTH:
+        raise DamagedError("nothing between its checksums")
+    return LinkFrame(plain[1], _sender(plain), plain[2:10], plain[10], plain[11:])
 
 
-def _without_checksums(data: bytes) -> bytes:
+def sender_of(damaged: bytes) -> Address | None:
+    """Return who sent what came damaged; None where its first block has no checksum, or a wrong one.
+
+    Only format A tells; format B has no checksum so early.
+    """
+    if len(damaged) < HEAD_BYTES + CRC_BYTES or not _is_head_right(damaged):
+        return None
+    return _sender(damaged)
+
+
+def _sender(data: bytes) -> Address:
+    return Address(data[7:3:-1].hex().upper(), letters(data[2:4]), data[8], data[9])
+
+
+def _without_checksums(data: bytes, form: Form) -> bytes:
     length = data[0]
-    if len(data) == length + 1:
-        return _without_b(data)
-    if len(data) == length + 1 + CRC_BYTES * _blocks(length):
-        return _without_a(data)
     with_a = length + 1 + CRC_BYTES * _blocks(length)
-    raise DamagedError(f"{len(data)} bytes, where the telegram says {length + 1}, or {with_a} with checksums")
+    if len(data) == with_a and form in ("A", "any"):
+        return _without_a(data)
+    if len(data) != length + 1 or form == "A":
+        raise DamagedError(f"{len(data)} bytes, where the telegram says {length + 1}, or {with_a} with checksums")
+    if form == "plain":
+        return data
+    if form == "any" and _is_head_right(data):
+        raise DamagedError("the checksums of format A, and as many bytes fewer")
+    return _without_b(data, is_there=form == "B")
 
 
 def _blocks(length: int) -> int:
@@ -83,15 +103,22 @@ def _without_a(data: bytes) -> bytes:
     return plain
 
 
-def _without_b(data: bytes) -> bytes:
-    """Remove the checksums of format B where there are any: its length counts them, so it cannot tell."""
+def _without_b(data: bytes, *, is_there: bool) -> bytes:
+    """Remove the checksums of format B, where there are any: its length counts them, so it cannot tell."""
     if len(data) > FIRST_PART_OF_B + CRC_BYTES:
         first, second = data[:FIRST_PART_OF_B], data[FIRST_PART_OF_B + CRC_BYTES : -CRC_BYTES]
         if _is_right(first, data[FIRST_PART_OF_B : FIRST_PART_OF_B + CRC_BYTES]):
             _check(second, data[-CRC_BYTES:], FIRST_PART_OF_B)
             return first + second
-        return data
-    return data[:-CRC_BYTES] if _is_right(data[:-CRC_BYTES], data[-CRC_BYTES:]) else data
+    elif _is_right(data[:-CRC_BYTES], data[-CRC_BYTES:]):
+        return data[:-CRC_BYTES]
+    if is_there:
+        raise DamagedError("a wrong checksum")
+    return data
+
+
+def _is_head_right(data: bytes) -> bool:
+    return _is_right(data[:HEAD_BYTES], data[HEAD_BYTES : HEAD_BYTES + CRC_BYTES])
 
 
 def _is_right(block: bytes, checksum: bytes) -> bool:

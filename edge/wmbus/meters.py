@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from edge.mbus.mapping import Readings
     from edge.mbus.telegram import Address
+    from edge.wmbus.link import Form
     from edge.wmbus.profile import WmbusHalf, WmbusProfile
     from edge.wmbus.telegram import Keys
 
 logger = logging.getLogger(__name__)
 
+DAMAGED = "damaged on its way: the reception is weak, or the receiver's line disturbed"
 EARLY = 0.9
 """Of an interval: so soon the next telegram may be taken, since meters do not keep our clock."""
 TELEGRAM_KEYS = ("telegram", "raw_hex", "hex", "data")
@@ -70,18 +72,19 @@ class Meters:
         }
         self._taken_s = {device: at_s for device, at_s in self._taken_s.items() if device in self._wanted}
 
-    def telegram(self, data: bytes, at_s: float, at_ms: int | None = None) -> list[Said]:
-        """Return what a telegram says; nothing where it is no wanted meter's, or nobody's.
+    def telegram(self, data: bytes, at_s: float, at_ms: int | None = None, form: Form = "any") -> list[Said]:
+        """Return what a telegram says; nothing where it is no wanted meter's, or nobody can tell whose.
 
         `at_s`: when it came, monotonic; `at_ms`: when it was heard elsewhere (Unix), where that is known.
         """
         try:
-            frame = link.parse(data)
+            frame = link.parse(data, form)
         except TelegramError:
-            return []  # noise: nobody can tell whose it was
+            sender = link.sender_of(data)
+            return [] if sender is None else [Said(each.device, None, DAMAGED) for each in self._of(sender)]
         by_sender = self._of(frame.sender)
         try:
-            found = self._decoder.decode(data)
+            found = self._decoder.decode(data, form)
         except TelegramError as error:
             return [Said(each.device, None, str(error)) for each in by_sender]
         said: list[Said] = []

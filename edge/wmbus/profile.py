@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from base.errors import ConfigError
+from edge import planning
 from edge.mbus import mapping, units
 from edge.mbus.mapping import Selector
 from wire import profile as public
@@ -73,12 +74,7 @@ def load(name: str) -> WmbusProfile:
 
     Raises: ConfigError at the line that is wrong.
     """
-    document = public.load_document(name)
-    shown = document.convert(public.Profile)
-    if shown.driver != "wmbus":
-        raise document.error(("driver",), repr(shown.driver), "'wmbus'")
-    profile = document.convert(WmbusProfile)
-    public.check(document, profile, name)
+    document, profile = planning.load_profile(name, "wmbus", WmbusProfile)
     mapping.check(document, ("wmbus", "records"), profile, profile.wmbus.records)
     _check_fields(document, profile)
     return profile

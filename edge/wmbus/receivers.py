@@ -15,12 +15,16 @@ from edge.stream import LineSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from edge.wmbus.link import Form
+
 Name: TypeAlias = Literal["cul", "im871a", "hex"]
 Mode: TypeAlias = Literal["T", "C", "S"]
 
 LONGEST_LINE = 1200
 """Of 290 bytes in hexadecimal digits, and what stands around them."""
 _HEX_FIELD = re.compile(rb"(?:^|[^0-9A-Za-z])(?:0x|b)?([0-9A-Fa-f]{24,})\W*$")
+_DAMAGED_BY_RADIO = re.compile(rb"^[A-Z]1;(0;[01]|[01];0);")
+"""How rtl_wmbus begins a line whose checksums, or code of three ones in six, were wrong; it has removed them."""
 _CUL_LINE = re.compile(rb"^b(Y?)((?:[0-9A-Fa-f]{2}){12,})$")
 QUALITY_DIGITS = 4
 
@@ -31,11 +35,19 @@ TIMESTAMP, SIGNAL, CHECKSUM = 2, 4, 8
 """Bits of what follows a telegram: 4, 1 and 2 bytes."""
 
 
+class Caught(NamedTuple):
+    """One telegram, perhaps damaged."""
+
+    telegram: bytes
+    """From its length byte on."""
+    form: Form
+
+
 class Unpacker(Protocol):
     """Takes telegrams out of the bytes of a receiver."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes; returns the telegrams that are whole now, from their length byte on."""
+    def feed(self, data: bytes) -> list[Caught]:
+        """Take the next bytes; returns the telegrams that are whole now."""
 
 
 class Receiver(NamedTuple):
@@ -65,10 +77,10 @@ class HexLines:
     def __init__(self) -> None:
         self._lines = _Lines()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> list[Caught]:
         """Take the next bytes."""
-        found = (telegram_of(line) for line in self._lines.take(data))
-        return [telegram for telegram in found if telegram is not None]
+        found = (telegram_of(line) for line in self._lines.take(data) if not _DAMAGED_BY_RADIO.match(line))
+        return [Caught(telegram, "any") for telegram in found if telegram is not None]
 
 
 class CulLines:
@@ -77,10 +89,14 @@ class CulLines:
     def __init__(self) -> None:
         self._lines = _Lines()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes."""
+    def feed(self, data: bytes) -> list[Caught]:
+        """Take the next bytes; culfw leaves the checksums in."""
         matches = (_CUL_LINE.match(line) for line in self._lines.take(data))
-        return [bytes.fromhex(match[2][:-QUALITY_DIGITS].decode()) for match in matches if match]
+        return [
+            Caught(bytes.fromhex(match[2][:-QUALITY_DIGITS].decode()), "B" if match[1] else "A")
+            for match in matches
+            if match
+        ]
 
 
 class Im871aFrames:
@@ -89,10 +105,10 @@ class Im871aFrames:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes; what stands before the start of a frame is thrown away."""
+    def feed(self, data: bytes) -> list[Caught]:
+        """Take the next bytes; what stands before the start of a frame is thrown away, and a damaged frame."""
         self._rest += data
-        telegrams: list[bytes] = []
+        telegrams: list[Caught] = []
         while True:
             start = self._rest.find(START)
             if start < 0:
@@ -102,10 +118,13 @@ class Im871aFrames:
             size = self._size()
             if size is None or len(self._rest) < size:
                 return telegrams
+            if not _is_whole(self._rest[:size]):
+                self._rest = self._rest[1:]
+                continue
             frame, self._rest = self._rest[:size], self._rest[size:]
             if frame[1] & 0x0F == RADIO_LINK and frame[2] == TELEGRAM_HEARD:
                 content = frame[HEAD_BYTES : HEAD_BYTES + frame[3]]
-                telegrams.append(bytes([len(content)]) + content)
+                telegrams.append(Caught(bytes([len(content)]) + content, "plain"))
 
     def _size(self) -> int | None:
         if len(self._rest) < HEAD_BYTES:
@@ -118,6 +137,18 @@ class Im871aFrames:
             + bool(follows & SIGNAL)
             + 2 * bool(follows & CHECKSUM)
         )
+
+
+def _is_whole(frame: bytes) -> bool:
+    """Whether a frame's own checksum is right (CRC-16/X-25, from behind the start), or it has none."""
+    if not frame[1] >> 4 & CHECKSUM:
+        return True
+    crc = 0xFFFF
+    for byte in frame[1:-2]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
+    return crc ^ 0xFFFF == int.from_bytes(frame[-2:], "little")
 
 
 def telegram_of(line: bytes) -> bytes | None:

@@ -13,7 +13,7 @@ from edge.wmbus import link
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.wmbus.link import LinkFrame
+    from edge.wmbus.link import Form, LinkFrame
 
     Keys: TypeAlias = Callable[[Address], bytes | None]
     """The key of a meter, 16 bytes; None where it is not known."""
@@ -50,12 +50,12 @@ class Decoder:
         self._keys = keys
         self._heads: dict[int, tuple[bytes, ...]] = {}
 
-    def decode(self, data: bytes) -> RadioTelegram:
-        """Decode one telegram, from its length byte on, with or without checksums.
+    def decode(self, data: bytes, form: Form = "any") -> RadioTelegram:
+        """Decode one telegram, from its length byte on, as `link.parse`.
 
         Raises: DamagedError, UnsupportedError; EncryptedError where its key is missing or another one.
         """
-        return _Reading(link.parse(data), self._keys, self._heads).run()
+        return _Reading(link.parse(data, form), self._keys, self._heads).run()
 
 
 def decode(data: bytes, keys: Keys = lambda _: None) -> RadioTelegram:

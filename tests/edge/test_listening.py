@@ -10,7 +10,7 @@ import pytest
 
 from base.errors import TransientError
 from base.retry import Backoff
-from edge import listening
+from edge import listening, speaking
 from edge.interface import Measured, NoAnswerError, ParkedError, Traffic
 from edge.listening import Garbled, ListeningBus, ListeningPlan, ListeningTarget, Said
 from edge.stream import LineSettings, SerialPort, TcpEndpoint
@@ -87,7 +87,7 @@ class World:
         thinner = Thinner([Rule("active_power", "active_power", "mean")])
         target = ListeningTarget("meter", interval_s, ("p",))
         self.plan = ListeningPlan("b", LINE, target, lambda: (self.decoder, thinner), wakes=wakes)
-        self.bus = ListeningBus(self.plan, self._open)  # type: ignore[arg-type]
+        self.bus = ListeningBus(self.plan, self._open)
 
     async def _open(self, address: LineAddress) -> Wire:
         assert address == LINE
@@ -242,7 +242,7 @@ def test_the_reason_of_no_answer_is_the_last_one(clock: list[float]) -> None:
 def test_a_line_that_hangs_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapter may fall silent though its device speaks."""
     monkeypatch.setattr(listening, "REOPEN_S", 0.05)
-    monkeypatch.setattr(listening, "LEAST_PATIENCE_S", 0.05)
+    monkeypatch.setattr(speaking, "LEAST_PATIENCE_S", 0.05)
 
     async def story(world: World) -> None:
         await world.begin()
@@ -293,3 +293,20 @@ def test_a_plan_costs_the_line_nothing(tmp_path: Path) -> None:
     other = ListeningPlan("b", TcpEndpoint("Head.Example", 5), world.plan.device, world.plan.make)
     assert tuple(other.place) == ("tcp", "head.example:5")
     del tmp_path
+
+
+def test_a_disturbed_line_is_logged_once_a_minute(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """Good words between do not begin it anew; after a minute without a garbled one the log says that all is well."""
+    caplog.set_level("INFO", "edge.listening")
+
+    async def story(world: World) -> None:
+        await world.begin()
+        for _ in range(20):
+            clock[0] += 1
+            await world.say(b"3x5")
+        assert caplog.text.count("cannot be read") == 1
+        clock[0] += listening.CLEAN_S + 1
+        await world.say(b"3")
+        assert caplog.text.count("works again after 20 failures") == 1
+
+    _run(story)

@@ -46,6 +46,17 @@ def test_settings_come_from_the_profile() -> None:
     assert [device.interval_s for device in plan.devices] == [30, 10]
 
 
+def test_a_codec_of_lorawan_is_refused() -> None:
+    """At its line: every device entry may have one, since the town knows no drivers."""
+    mapped = (
+        "codec: acme/probe, interval_s: 60, mapping: {measurement: soil, values: {soil_vwc: {path: a}}}, "
+        "site: school, unit: 2"
+    )
+    with pytest.raises(ConfigError, match="a codec of LoRaWAN on a bus that reads 'modbus'; expected 'profile'") as at:
+        _plan(GOOD.replace("profile: janitza/b23, site: school, unit: 2", mapped))
+    assert at.value.at.line == 6
+
+
 def test_one_request_reads_an_sdm630() -> None:
     """The profile's gap lets all sixteen values come with one request."""
     model = profiles.locate_in(_plan(GOOD).devices[0].model, {})

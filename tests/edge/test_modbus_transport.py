@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtu_line import Asked, Line, crc16, line, refusal, reply
 
+from base import strict_yaml
 from base.errors import MessnetzError, TransientError
+from edge.drivers import plan_bus
 from edge.interface import NoAnswerError
 from edge.modbus import transport as transports
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings
 from edge.modbus.registers import Request
-from edge.modbus.transport import RefusedError, Transport
+from edge.modbus.transport import DamagedAnswerError, RefusedError, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -77,6 +79,35 @@ def test_a_late_reply_is_never_taken_for_the_next_one() -> None:
             assert words == [200, 201, 202, 203]
             return
         pytest.fail("the line did not recover")
+
+    _on_line(play)
+
+
+@pytest.mark.parametrize("how", ["checksum", "cut", "noise before"])
+def test_an_answer_that_comes_damaged_is_told_from_silence(how: str) -> None:
+    """It counts as an error of the line; and the next answer is the right one."""
+
+    def spoilt(asked: Asked) -> bytes:
+        answer = asked.answer()
+        return {"checksum": answer[:-1] + b"\x00", "cut": answer[:6], "noise before": b"\x01\x03\x02\x07" + answer}[how]
+
+    async def play(far_end: Line, transport: Transport) -> None:
+        far_end.behave = lambda asked: spoilt(asked) if len(far_end.asked) == 1 else asked.answer()
+        with pytest.raises(DamagedAnswerError):
+            await transport.read(1, REQUEST)
+        assert transport.traffic(1) == (1, 1)
+        assert await transport.read(1, REQUEST) == RIGHT
+
+    _on_line(play)
+
+
+def test_noise_that_is_no_answer_is_silence() -> None:
+    """Another unit's answer, or one that was not asked for, does not show that a unit is there."""
+
+    async def play(far_end: Line, transport: Transport) -> None:
+        far_end.behave = lambda asked: reply(2, asked.function_code, [7] * asked.count) + b"\x01\x03\x7f" * 3
+        with pytest.raises(NoAnswerError):
+            await transport.read(1, REQUEST)
 
     _on_line(play)
 
@@ -471,3 +502,29 @@ def test_a_port_that_is_none_is_said() -> None:
                 await Transport(where, TIMEOUT_S).read(1, REQUEST)
 
     asyncio.run(play())
+
+
+def test_noise_parks_nobody_and_silence_does(tmp_path: Path) -> None:
+    """A meter whose answers come damaged is asked at every turn; one that says nothing is asked more rarely."""
+
+    async def run() -> None:
+        with line() as far_end:
+            text = (
+                f"id: l\ndriver: modbus\nserial: {far_end.port}\nbaud_rate: 115200\ntimeout_s: 0.1\n"
+                "devices:\n  - {id: main, profile: eastron/sdm630, site: s, unit: 1}\n"
+            )
+            plan = plan_bus(strict_yaml.parse(text.encode(), tmp_path / "gw.yaml"), ())
+            bus = plan.open()
+            far_end.behave = lambda asked: asked.answer()[:-1] + b"\x00"
+            for _ in range(4):
+                with pytest.raises(DamagedAnswerError):
+                    await bus.read("main")
+                assert bus.parked_s("main") is None
+            far_end.behave = lambda _asked: b""
+            for _ in range(2):
+                with pytest.raises(NoAnswerError):
+                    await bus.read("main")
+            assert bus.parked_s("main") is not None
+            await bus.close()
+
+    asyncio.run(run())

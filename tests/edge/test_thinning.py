@@ -10,7 +10,7 @@ import pytest
 from base import strict_yaml
 from base.errors import ConfigError
 from edge.interface import Measured
-from edge.thinning import Rule, Thinner, rules_of
+from edge.thinning import By, Rule, Thinner, rules_of
 from wire.profile import Profile, load, load_document
 from wire.readings import Reading
 from wire.vocabulary import quantities
@@ -96,6 +96,26 @@ def test_flags_of_any_value_are_those_of_the_sample() -> None:
     measured = thinner.take()
     assert measured is not None
     assert measured.readings[0].flags == 32
+
+
+@pytest.mark.parametrize("by", ["mean", "last", "max", "sum"])
+def test_a_value_that_cannot_be_stays_out_of_the_others(by: By) -> None:
+    """Hidden in a mean nobody would find it; 102 % humidity can be, and is set to 100 afterwards."""
+    rule = Rule("pm25", "pm25", by)
+    words = [{"pm25": 8.0}, {"pm25": 4131.2}, {"pm25": -1.0}]
+    assert _made(rule, words) == 8.0
+    assert _made(Rule("humidity", "humidity", "max"), [{"humidity": 99.0}, {"humidity": 102.0}]) == 102.0
+
+
+def test_a_value_that_cannot_be_is_the_sample_where_there_is_no_other() -> None:
+    """It is flagged then: a sensor that says nothing else is broken, and not silent."""
+    assert _made(Rule("pm25", "pm25", "mean"), [{"pm25": 4131.0}, {"pm25": 4133.0}]) == 4132.0
+
+
+def test_a_speed_that_cannot_be_gives_its_direction_no_weight() -> None:
+    """One garbled storm turns no day of wind."""
+    words = [{"wind_dir": 0.0, "wind_speed": 5.0}, {"wind_dir": 90.0, "wind_speed": 4000.0}]
+    assert _made(Rule("wind_dir", "wind_dir", "vector"), words) == 0.0
 
 
 def test_no_value_is_said_where_there_was_none_all_along() -> None:

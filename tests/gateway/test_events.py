@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from clocks import START_MS, Clocks
 
 from base.errors import TransientError
-from edge.interface import Heard, Measured, NoAnswerError, ParkedError
+from edge.interface import Heard, Measured, NoAnswerError, ParkedError, Traffic
 from gateway.config import SpoolConfig
 from gateway.device import DeviceState
 from gateway.poller import Poller
@@ -103,6 +104,26 @@ def test_what_a_device_said_that_is_gone_is_settled(caplog: pytest.LogCaptureFix
     assert not caplog.records
 
 
+def test_what_cannot_be_taken_is_settled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its source would wait for the word, and stop: what a reload has let go, and what a fault of ours costs."""
+    words: list[Heard | Exception] = [
+        Heard("gone", Measured(LEVEL, time.monotonic())),
+        Heard("gauge", Measured(HIGHER, time.monotonic())),
+        Heard("gauge", Measured(LEVEL, time.monotonic())),
+    ]
+    answered = DeviceState.answered
+
+    def faulty(state: DeviceState, measured: Measured, traffic: Traffic | None = None) -> list[Sample]:
+        if measured.readings == HIGHER:
+            raise ZeroDivisionError
+        return answered(state, measured, traffic)
+
+    monkeypatch.setattr(DeviceState, "answered", faulty)
+    delivered, order = _hear(TalkingBus(words), 1)
+    assert delivered[0].readings[0] == LEVEL[0]
+    assert order[:4] == ["settle gone", "settle gauge", "delivered", "settle gauge"]
+
+
 def test_a_device_that_is_silent_for_too_long_is_said_to_be_away() -> None:
     """Nobody asks it, and still it is missed."""
     delivered, _ = _hear(TalkingBus(news=NoAnswerError("nothing heard for 9 s")), 1)
@@ -130,6 +151,29 @@ def test_the_same_message_again_falls_on_the_same_point() -> None:
     """A broker that delivers twice counts nothing twice; other readings at that time move on."""
     stamps = _stamps()
     assert [stamps.of_source(NOW_MS, 1.0, said).at_ms - NOW_MS for said in (LEVEL, LEVEL, HIGHER)] == [0, 0, 1]
+
+
+def test_no_two_samples_of_a_source_fall_on_one_point() -> None:
+    """A source that tells seconds says three in one; each is known again when it comes again."""
+    stamps, highest = _stamps(), (Reading("level", 1.7, "m"),)
+    said = [(LEVEL, 0), (HIGHER, 0), (highest, 0), (LEVEL, 1), (HIGHER, 0), (highest, 0), (LEVEL, 0)]
+    times = [stamps.of_source(NOW_MS + at_ms, 1.0, readings).at_ms - NOW_MS for readings, at_ms in said]
+    assert times == [0, 1, 2, 3, 1, 2, 0]
+
+
+def test_what_comes_late_is_no_reset() -> None:
+    """A counter's former values come behind newer ones, or a second time: nothing is flagged, nothing forgotten."""
+    entry = DeviceEntry(id="gauge", profile="eastron/sdm630", site="s")
+    state = DeviceState(Device("gauge", 60), Timekeeper("trusted", Clocks()).stamp, "lora", entry)
+
+    def says(kwh: float, minutes: int) -> int:
+        readings = (Reading("active_energy_import", kwh, "kWh"),)
+        return state.answered(Measured(readings, 0.0, at_ms=START_MS + 60_000 * minutes))[0].readings[0].flags
+
+    assert [says(100.0, -10), says(101.0, -9), says(100.5, -11), says(100.0, -10), says(102.0, -8)] == [0] * 5
+    assert state.latest["active_energy_import"].value == 102.0
+    assert says(1e12, -9) == Flag.RANGE
+    assert says(7.0, -7) == Flag.RESET
 
 
 @pytest.mark.parametrize("off_ms", [AHEAD_MS + 1, -OLDEST_MS - 1, -NOW_MS], ids=["ahead", "old", "none"])
@@ -201,6 +245,17 @@ def test_a_source_that_cannot_write_down_is_not_told(tmp_path: Path, caplog: pyt
     assert len(tries) == 2
     assert "its disk is full" in caplog.text
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_disk_that_refuses_for_days_costs_a_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest of those who want to be told are not."""
+    monkeypatch.setattr("gateway.sealer.MAX_HOOKS", 3)
+
+    def play(sealer: Sealer, happened: list[str]) -> None:
+        for number in range(5):
+            sealer.with_next_seal(None, partial(happened.append, f"after {number}"))
+
+    assert _seal(tmp_path, play) == ["after 2", "after 3", "after 4"]
 
 
 def test_a_seal_that_failed_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

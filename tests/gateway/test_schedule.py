@@ -58,6 +58,30 @@ def test_devices_that_speak_by_themselves_share_nothing() -> None:
     assert _ticks(followed, 4) == [(80.0, "b"), (81.0, "c"), (140.0, "a"), (140.0, "b")]
 
 
+def test_an_interval_of_counts_follows_the_clock_when_that_is_set() -> None:
+    """A Pi that started in the past counts quarters of an hour of the true clock as soon as it knows that."""
+    schedule = Schedule([Device("a", 900)], monotonic_s=0.0, wall_s=1000.0, listens=True)
+    assert _after_first(schedule, 1, 1) == [(800.0, "a")]
+    schedule.realign(801.0, 1_800_000_123.0)  # 123 s into a quarter
+    assert _ticks(schedule, 2) == [(801.0 + 777.0, "a"), (801.0 + 1677.0, "a")]
+
+
+def test_an_interval_of_counts_is_not_moved_by_a_little() -> None:
+    """Clocks are slewed all the time."""
+    schedule = Schedule([Device("a", 60)], monotonic_s=0.0, wall_s=1000.0, listens=True)
+    _after_first(schedule, 1, 1)
+    schedule.realign(21.0, 1021.4)
+    assert _ticks(schedule, 1) == [(80.0, "a")]
+
+
+def test_the_rhythm_of_questions_does_not_follow_the_clock() -> None:
+    """A step of the wall clock neither repeats nor stops a poll."""
+    schedule = Schedule([Device("a", 60)], monotonic_s=0.0, wall_s=1000.0)
+    _after_first(schedule, 1, 1)
+    schedule.realign(21.0, 5000.0)
+    assert _ticks(schedule, 1) == [(80.0, "a")]
+
+
 def test_a_tick_right_after_the_first_reading_is_left_out() -> None:
     """From two readings of a counter within a moment no rate can be computed."""
     schedule = Schedule([Device("a", 10)], monotonic_s=0.0, wall_s=9.5)

@@ -127,12 +127,27 @@ def test_another_value_is_wrong_and_not_lost() -> None:
     assert (result.lost, result.duplicates, result.wrong, result.is_clean) == (0, 0, 1, False)
 
 
-@pytest.mark.parametrize("at_ms", [POLLS[-1].polled_at_ms + 3, BEGIN_MS + 60_000], ids=["just after", "much later"])
-def test_a_reading_without_a_poll_is_wrong(at_ms: int) -> None:
+def test_a_reading_without_a_poll_is_wrong() -> None:
     """Nobody made it."""
-    invented = msgspec.structs.replace(stored(POLLS[-1], "active_power"), time_ms=at_ms)
+    invented = msgspec.structs.replace(stored(POLLS[-1], "active_power"), time_ms=BEGIN_MS + 60_000)
     result = account(POLLS, [*all_stored(POLLS), invented])
     assert (result.lost, result.wrong) == (0, 1)
+
+
+def test_a_reading_right_behind_its_word_is_that_word_again() -> None:
+    """What speaks by itself is stamped when it was heard; a second time is a duplicate all the same."""
+    again = msgspec.structs.replace(stored(POLLS[-1], "active_power"), time_ms=POLLS[-1].polled_at_ms + 3)
+    result = account(POLLS, [*all_stored(POLLS), again])
+    assert (result.lost, result.duplicates, result.wrong) == (0, 1, 0)
+
+
+def test_equal_words_belong_each_to_its_own_time() -> None:
+    """A device that says the same twice is not taken for one that said it late."""
+    polls = [Poll("b", BEGIN_MS), Poll("b", BEGIN_MS + 2000)]
+    one = stored(polls[0], "active_power")
+    readings = [msgspec.structs.replace(one, time_ms=poll.polled_at_ms + 20) for poll in polls]
+    result = settle(replace(WITNESS, truth=lambda *_: one.value), polls, readings, STATUS)
+    assert (result.stored, result.duplicates, result.wrong, result.wrong_time) == (2, 0, 0, 0)
 
 
 def test_a_poll_that_comes_too_late_for_a_reading_is_not_its_own() -> None:

@@ -177,6 +177,7 @@ def is_served(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_a_demo_interrupted_so_soon_that_its_agent_did_not_listen_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +302,7 @@ def test_a_demo_of_several_gateways_with_a_past_accounts_for_all(tmp_path: Path)
     assert (kept / "agents" / "gw-002" / "spool.sqlite").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

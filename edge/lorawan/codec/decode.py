@@ -12,6 +12,7 @@ import click
 
 from base.errors import ConfigError, PermanentError, Position
 from base.messages import Text
+from edge.given_bytes import read_given
 from edge.lorawan.codec.errors import CodecError
 
 if TYPE_CHECKING:
@@ -20,31 +21,28 @@ if TYPE_CHECKING:
     from edge.lorawan.codec.result import Decoded
 
 WARNING = Text(de="Warnung", en="warning")
-MAX_HEX = 2 * 242
+MAX_PAYLOAD = 242
 MAX_CODEC_BYTES = 1 << 20
 
 
 @click.command("lorawan-codec")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("hexadecimal", metavar="HEX")
+@click.argument("given", metavar="HEX-or-FILE")
 @click.option(
     "--fport", "f_port", type=click.IntRange(1, 223), default=1, show_default=True, help="The message's port."
 )
 @click.option("--downlink", is_flag=True, help="The message goes to the device: decodeDownlink.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
-def decode(*, file: Path, hexadecimal: str, f_port: int, downlink: bool, as_json: bool) -> None:
+def decode(*, file: Path, given: str, f_port: int, downlink: bool, as_json: bool) -> None:
     """Run a LoRaWAN codec on one message.
 
     The codec is JavaScript (decodeUplink, Decode or Decoder), limited as on the gateway.
 
     Example: messnetz device decode lorawan-codec decoder.js 0100e20229 --fport 5 --json
     """
-    try:
-        payload = bytes.fromhex(hexadecimal)
-    except ValueError as error:
-        raise click.BadParameter("an even number of hexadecimal digits, please", param_hint="HEX") from error
-    if len(hexadecimal) > MAX_HEX:
-        raise click.BadParameter("at most 242 octets: no LoRaWAN message is longer", param_hint="HEX")
+    payload = read_given(given) if given else b""
+    if len(payload) > MAX_PAYLOAD:
+        raise click.BadParameter(f"at most {MAX_PAYLOAD} octets: no LoRaWAN message is longer", param_hint="HEX")
     source = read_codec(file)
     try:
         decoded = asyncio.run(_run(source, f_port, payload, downlink=downlink))

@@ -202,7 +202,7 @@ def test_zeros_wake_a_meter_on_a_battery(tmp_path: Path, monkeypatch: pytest.Mon
             await bus.read("m")
             (sleepy,) = bus._plan.devices
             half = msgspec.structs.replace(sleepy.half, wake_up=True)
-            bus._plan = replace(bus._plan, devices=(replace(sleepy, half=half),))
+            bus.follow(replace(bus._plan, devices=(replace(sleepy, half=half),)))
             assert bus._line is not None
             before = bus._line.write
 

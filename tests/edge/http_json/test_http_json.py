@@ -207,6 +207,15 @@ def test_nobody_leads_us_to_another_host(server: Scripted, tmp_path: Path) -> No
     del tmp_path
 
 
+LONG = b"x" * (client.MAX_BYTES + 100)
+
+
+def _answers(handler: BaseHTTPRequestHandler, head: bytes, body: bytes) -> None:
+    """Answer, and hang up."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body)
+    handler.close_connection = True
+
+
 def _drip(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
     for _ in range(100):
@@ -230,6 +239,15 @@ def _drip(handler: BaseHTTPRequestHandler) -> None:
         (lambda h: h.connection.close(), NoAnswerError, "no answer"),
         (lambda _: time.sleep(3), NoAnswerError, "no answer within 1 s"),
         (_drip, NoAnswerError, "no answer within 1 s"),
+        (lambda h: _answers(h, b"Content-Length: 3", b"12"), NoAnswerError, "the answer breaks off"),
+        (lambda h: _answers(h, b"Transfer-Encoding: chunked", b"2\r\n12\r\n"), NoAnswerError, "no answer"),
+        (lambda h: _answers(h, b"Transfer-Encoding: chunked", b"fffffffffff\r\n" + LONG), PermanentError, "1 MiB"),
+        (lambda h: _answers(h, b"Content-Length: 10000000000", LONG), PermanentError, "1 MiB"),
+        (lambda h: _answers(h, b"Content-Length: 5", b"[" * 5), TransientError, "no JSON"),
+        (lambda h: say(h, b"[" * 100_000), TransientError, "no JSON"),
+        (lambda h: say(h, b'{"a": NaN}'), TransientError, "no JSON"),
+        (lambda h: say(h, status=302, Location="//evil.example/x"), PermanentError, "not followed"),
+        (lambda h: say(h, status=302, Location="ftp://[/"), NoAnswerError, "no answer"),
     ],
 )
 def test_what_goes_wrong_is_said_in_a_sentence(

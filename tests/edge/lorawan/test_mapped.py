@@ -156,6 +156,14 @@ async def test_a_networks_device_is_read_by_it(tmp_path: Path) -> None:
     await shared().close()
 
 
+@pytest.mark.parametrize(("old", "new"), [("moisture", "humidity"), ("f_ports: [5]", "f_ports: [6]")])
+def test_another_mapping_is_another_plan(old: str, new: str, tmp_path: Path) -> None:
+    """Else a reload would go on with the former one; the name of what it makes stays, as its readings do."""
+    before, after = _planned(tmp_path), _planned(tmp_path, GATEWAY.replace(old, new))
+    assert before != after
+    assert before.meaning == after.meaning
+
+
 def test_the_whole_gateway_knows_it(tmp_path: Path) -> None:
     """What asks for its profile by name, such as the dead band, finds what the mapping made."""
     codec_repository.build(tmp_path / "lorawan-devices")

@@ -280,10 +280,10 @@ def test_a_reload_keeps_what_is_known(tmp_path: Path) -> None:
     """A meter that did not change keeps its count of errors; another one under its name begins anew."""
     plan = planned(tmp_path / "line", "address: 1", "address: 2")
     bus = plan.open()
-    before = bus._readers["heat-1"]  # type: ignore[attr-defined]
+    before = bus._turns.reader("heat-1")  # type: ignore[attr-defined]
     changed = planned(tmp_path / "line", "address: 1", "address: 3")
     assert plan.is_same_line(changed)
     bus.follow(changed)
-    assert bus._readers["heat-1"] is before  # type: ignore[attr-defined]
+    assert bus._turns.reader("heat-1") is before  # type: ignore[attr-defined]
     assert bus.traffic("heat-2") == (0, 0)
     assert not plan.is_same_line(planned(tmp_path / "other", "address: 1"))

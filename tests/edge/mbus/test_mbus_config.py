@@ -44,6 +44,15 @@ def test_a_line_is_set_as_the_norm_has_it(tmp_path: Path) -> None:
     assert (behind.place.key, behind.place.address) == ("tcp", "192.0.2.9:10001")
 
 
+def test_two_meters_of_one_number_may_differ_in_the_rest(tmp_path: Path) -> None:
+    """Heat and cold of one housing: maker, version or medium tells them apart."""
+    rows = [
+        WATER.replace("12345678", f"12345678 LUG 07 {medium}").replace("water,", f"m{medium.lower()},", 1)
+        for medium in ("04", "0D")
+    ]
+    assert len(planned(tmp_path, *rows).devices) == 2
+
+
 @pytest.mark.parametrize(
     ("devices", "line", "expected"),
     [
@@ -52,6 +61,16 @@ def test_a_line_is_set_as_the_norm_has_it(tmp_path: Path) -> None:
         ((HEAT.replace("address: 1", "address: 251"),), "serial: /dev/x", "250"),
         ((HEAT, HEAT.replace("id: heat", "id: b")), "serial: /dev/x", "1, which 'heat' has"),
         ((WATER, WATER.replace("id: water", "id: b")), "serial: /dev/x", "an address of its own"),
+        (
+            (WATER, WATER.replace("id: water", "id: b").replace("12345678", "123FFFFF")),
+            "serial: /dev/x",
+            "may answer, too",
+        ),
+        (
+            (WATER, WATER.replace("id: water", "id: b").replace("12345678", "12345678 LUG")),
+            "serial: /dev/x",
+            "'water' (",
+        ),
         ((HEAT.replace("address: 1", "address: 0"), WATER), "serial: /dev/x", "every new meter has 0"),
         ((WATER.replace("12345678", "1234567"),), "serial: /dev/x", "eight digits"),
         ((HEAT,), "tcp: 192.0.2.9", "HOST:PORT"),

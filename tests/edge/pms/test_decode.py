@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from base.errors import PermanentError
 from edge.cli import device
-from edge.given_bytes import of_dump, of_hex
 from edge.pms.decode import cuts_of, described
 
 if TYPE_CHECKING:
@@ -89,20 +88,3 @@ def test_any_bytes_are_described_or_refused(data: bytes) -> None:
     except PermanentError:
         return
     json.dumps([described(cut) for cut in cuts])
-
-
-@given(st.binary(min_size=1, max_size=200))
-@settings(max_examples=200, derandomize=True)
-def test_a_dump_gives_the_bytes_that_were_dumped(data: bytes) -> None:
-    """Digits, or a hexdump with its text beside."""
-    assert of_hex(data.hex(" ")) == data
-    rows = [data[at : at + 16] for at in range(0, len(data), 16)]
-    dump = "\n".join(f"{16 * n:08x}: {row.hex(' ')}  {'.' * len(row)}" for n, row in enumerate(rows))
-    assert of_dump(dump.encode()) == data
-
-
-@given(st.binary(max_size=300))
-@settings(max_examples=200, derandomize=True)
-def test_any_content_of_a_file_is_some_bytes(content: bytes) -> None:
-    """Never an exception."""
-    of_dump(content)

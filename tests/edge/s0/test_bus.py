@@ -111,6 +111,15 @@ def test_the_sample_is_right() -> None:
     ]
 
 
+def test_a_pin_has_one_name(tmp_path: Path) -> None:
+    """However its number is written: so two buses on one pin are found."""
+    document = strict_yaml.load(Path(driver.__file__).parent / "sample.yaml")
+    text = document.file.read_text(encoding="utf-8").replace("gpiochip0:17", "/dev/gpiochip0:017")
+    other = tmp_path / "sample.yaml"
+    other.write_text(text, encoding="utf-8")
+    assert plan_bus(strict_yaml.load(other), ("buses", 0)).place == plan_bus(document, ("buses", 0)).place
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [

@@ -82,7 +82,17 @@ def of_cul(text: str) -> bytes:
 def of_im871a(text: str) -> bytes:
     """What an iM871A writes, with time, signal strength and checksum behind."""
     content = bytes.fromhex(text)[1:]
-    return bytes((0xA5, 0xE2, 0x03, len(content))) + content + b"\x01\x02\x03\x04\x55\xaa\xbb"
+    frame = bytes((0xE2, 0x03, len(content))) + content + b"\x01\x02\x03\x04\x55"
+    return b"\xa5" + frame + x25(frame).to_bytes(2, "little")
+
+
+def x25(data: bytes) -> int:
+    """CRC-16/X-25 by long division: every byte mirrored, all bits of the first two and of the rest turned over."""
+    bits = int("".join(f"{byte:08b}"[::-1] for byte in data), 2)
+    rest = (bits ^ 0xFFFF << 8 * len(data) - 16) << 16
+    while rest.bit_length() > 16:
+        rest ^= 0x1_1021 << rest.bit_length() - 17
+    return int(f"{rest ^ 0xFFFF:016b}"[::-1], 2)
 
 
 def of_hex(text: str) -> bytes:
@@ -171,6 +181,26 @@ async def test_telegrams_of_a_receiver_are_readings(tmp_path: Path, receiver: Na
 
 
 @on_a_loop
+async def test_a_fault_of_ours_costs_the_telegram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised once, for the log; then the receiver is heard as before."""
+    stick = Stick(tmp_path / "stick")
+    async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: hex", file=tmp_path)) as (bus, first):
+        with monkeypatch.context() as faulty:
+            faulty.setattr(bus._meters, "telegram", lambda *_, **__: 1 // 0)
+            stick.say(of_hex(IPERL))
+            with pytest.raises(ZeroDivisionError):
+                await first
+        again = asyncio.ensure_future(bus.heard())
+
+        def is_heard() -> bool:
+            stick.say(of_hex(IPERL))  # what came before the port is open again is not heard
+            return again.done()
+
+        await until(is_heard)
+        assert (await again).device == "water"
+
+
+@on_a_loop
 async def test_one_telegram_of_an_interval_is_taken(tmp_path: Path) -> None:
     """The others show that the meter is there."""
     stick = Stick(tmp_path / "stick")
@@ -178,7 +208,7 @@ async def test_one_telegram_of_an_interval_is_taken(tmp_path: Path) -> None:
         stick.say(of_hex(IPERL) * 5)
         await first
         assert bus.traffic("water") == (5, 0)
-        assert bus._samples.empty()
+        assert not bus._samples
 
 
 @on_a_loop
@@ -209,14 +239,57 @@ async def test_a_pulled_receiver_comes_back(tmp_path: Path) -> None:
     """It is opened again, and told its mode again."""
     stick = Stick(tmp_path / "stick")
     async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: cul", file=tmp_path)) as (bus, first):
-        told = stick.heard
+        mode = RECEIVERS["cul"].modes["T"]
+        await until(lambda: stick.heard == mode)
         stick.unplug()
         await until(lambda: bool(bus._line_why))
         stick.plug()
         await until(lambda: not bus._line_why)
         stick.say(of_cul(IPERL))
         assert (await first).device == "water"
-        assert stick.heard in (told * 2, RECEIVERS["cul"].modes["T"] * 2)
+        await until(lambda: stick.heard == mode * 2)
+
+
+IM871A_EXAMPLE = "a5820327442d2c5768663230028d20cd12340720519df247ff65e751662a300bc4e5c67da86477f0182637c1ab"
+"""A frame that one wrote, with its checksum (E5PRO5-2020/meter_system, utils/crc16_im871a.py)."""
+
+
+def test_a_frame_of_an_im871a_is_taken_only_whole() -> None:
+    """Its checksum protects the way from the stick to the gateway; behind a damaged frame the next is found."""
+    frame = bytes.fromhex(IM871A_EXAMPLE)
+    (good,) = RECEIVERS["im871a"].unpacker().feed(frame)
+    assert good.telegram == bytes([frame[3]]) + frame[4:-2]
+    for bit in range(8 * 4, 8 * len(frame)):
+        wrong = bytearray(frame)
+        wrong[bit // 8] ^= 1 << bit % 8
+        found = RECEIVERS["im871a"].unpacker().feed(bytes(wrong) + frame * 6)  # a byte may seem to begin a long frame
+        assert set(found) == {good}
+
+
+@on_a_loop
+async def test_what_rtl_wmbus_calls_damaged_is_passed_over(tmp_path: Path) -> None:
+    """It removes checksums that are wrong, too, and says so in front: no value comes of that."""
+    stick = Stick(tmp_path / "stick")
+    async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: hex", file=tmp_path)) as (bus, first):
+        other = of_hex(IPERL.replace("89E20100", "89E20200"))
+        stick.say(other.replace(b"T1;1;1;", b"T1;0;1;") + other.replace(b"T1;1;1;", b"T1;1;0;") + of_hex(IPERL))
+        assert volumes((await first).measured)["water_volume"] == 123.529
+        assert bus.traffic("water") == (1, 0)
+
+
+@on_a_loop
+async def test_what_comes_damaged_counts_for_whoever_sent_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The first block of format A says who, by a checksum of its own; said once, however often it happens."""
+    stick = Stick(tmp_path / "stick")
+    async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: cul", file=tmp_path)) as (bus, first):
+        good = of_cul(IPERL)
+        sender_spoilt = good.replace(b"44552233", b"44552234", 1)
+        value_spoilt = good.replace(b"89E2", b"89E3", 1)
+        cut = good[:-20] + b"\r\n"
+        stick.say(sender_spoilt + value_spoilt + good + cut)
+        assert volumes((await first).measured)["water_volume"] == 123.529
+        await until(lambda: bus.traffic("water") == (3, 2))
+    assert caplog.text.count("damaged on its way") == 1
 
 
 def spoilt(said: bytes, chance: random.Random) -> bytes:
@@ -258,7 +331,7 @@ async def test_an_hour_of_noise_gives_no_wrong_value(tmp_path: Path) -> None:
             stick.say(b"\r\n" + said)
             await until(lambda before=before: bus.traffic("water").requests > before)  # type: ignore[misc]
         got.append(volumes((await first).measured)["water_volume"])
-        while not bus._samples.empty():
+        while bus._samples:
             got.append(volumes((await bus.heard()).measured)["water_volume"])
     assert set(got) <= sent
     assert got == sorted(got)
@@ -279,7 +352,7 @@ def test_no_noise_stops_a_receiver(receiver: Name, noise: list[bytes], cut: int)
         unpacker.feed(piece)
     said = b"\r\n" + SPEAKERS[receiver](IPERL) * (1 if receiver != "im871a" else 8)
     found = [telegram for at in range(0, len(said), cut) for telegram in unpacker.feed(said[at : at + cut])]
-    assert {len(each) for each in found} & {len(bytes.fromhex(IPERL)), len(with_checksums(IPERL))}
+    assert {len(each.telegram) for each in found} & {len(bytes.fromhex(IPERL)), len(with_checksums(IPERL))}
     for _ in range(50):
         unpacker.feed(b"x" * 1000)
     rest = getattr(unpacker, "_rest", None) or unpacker._lines._rest if hasattr(unpacker, "_lines") else b""
@@ -373,8 +446,15 @@ async def test_raw_telegrams_on_a_broker_are_readings(tmp_path: Path) -> None:
         ("  mqtt: {host: b}\n  format: telegrams", METERS, "topic filters"),
         ("  mqtt: {host: b}\n  topics: [x]", METERS, "'wmbusmeters' and 'telegrams'"),
         ("  mqtt: {host: b}\n  topics: [x]\n  format: telegrams\n  serial: /dev/x", METERS, "one of them"),
+        (
+            "  mqtt: {host: b}\n  topics: [x]\n  format: telegrams\n  baud_rate: 9600",
+            METERS,
+            "'baud_rate' beside 'mqtt'",
+        ),
+        ("  mqtt: {host: b}\n  topics: [x, 'a/#/b']\n  format: telegrams", METERS, "'a/#/b'; expected a topic filter"),
+        ("  mqtt: {host: b}\n  topics: ['a+/b']\n  format: telegrams", METERS, "'a+/b'; expected a topic filter"),
         ("  serial: /dev/x\n  receiver: cul", (METERS[0], METERS[0].replace("id: water", "id: two")), "its own"),
-        ("  serial: /dev/x\n  receiver: cul", (METERS[0].replace("33225544", "3322"),), "matching"),
+        ("  serial: /dev/x\n  receiver: cul", (METERS[0].replace("33225544", "3322"),), "eight digits"),
         (
             "  serial: /dev/x\n  receiver: cul",
             (METERS[0].replace("generic/wmbus-water", "generic/mbus-water"),),
@@ -399,3 +479,16 @@ def test_a_receiver_goes_on_with_other_meters(tmp_path: Path) -> None:
     assert plan.place == fewer.place
     assert not plan.is_same_line(planned(f"{setting}\n  mode: C", file=tmp_path))
     assert (plan.cost_s("water"), plan.faster(0.5), plan.listens) == (0.0, "", True)
+
+
+@pytest.mark.parametrize("other", ["format: wmbusmeters", "format: telegrams\n  key_file: other"])
+def test_a_broker_with_another_file_of_keys_is_another_line(tmp_path: Path, other: str) -> None:
+    """A reload opens it anew: what the meters are decrypted with is taken in when it is opened."""
+    setting = "  mqtt: {host: broker}\n  topics: ['wmbus/#']\n"
+    plan = planned(f"{setting}  format: telegrams\n  key_file: {tmp_path}/keys", file=tmp_path)
+    changed = planned(setting + "  " + other.replace("other", f"{tmp_path}/other"), file=tmp_path)
+    same = planned(f"{setting}  format: telegrams\n  key_file: {tmp_path}/keys", file=tmp_path)
+    assert plan == same
+    assert plan.is_same_line(same)
+    assert plan != changed
+    assert not plan.is_same_line(changed)

@@ -102,6 +102,38 @@ def test_checksums_of_both_formats_are_removed_and_checked() -> None:
             link.parse(bytes(wrong))
 
 
+def test_where_checksums_must_be_a_wrong_one_is_found_in_either_format() -> None:
+    """A length that was damaged so that it fits a telegram without checksums does not help."""
+    plain = bytes.fromhex(CLEAR)
+    of_b = bytes([plain[0] + 2]) + plain[1:]
+    of_b += link.crc(of_b).to_bytes(2, "big")
+    assert link.parse(of_b, "B").content == link.parse(plain, "plain").content
+    of_a = bytes.fromhex(MODE_7_WITH_CHECKSUMS)
+    assert link.parse(of_a, "A") == link.parse(bytes.fromhex(MODE_7))
+    for data, form in ((of_a, "A"), (of_b, "B")):
+        for bit in range(8 * len(data)):
+            wrong = bytearray(data)
+            wrong[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(DamagedError):
+                link.parse(bytes(wrong), form)  # type: ignore[arg-type] # mypy widens the literals of a loop
+        with pytest.raises(DamagedError):
+            link.parse(bytes([len(data) - 1]) + data[1:-2], form)  # type: ignore[arg-type]
+    blocks = 1 + -(-(of_a[0] + 1 - 10) // 16)
+    with pytest.raises(DamagedError, match="as many bytes fewer"):
+        link.parse(of_a[: -2 * blocks])
+
+
+def test_a_damaged_telegram_tells_its_sender_only_by_a_right_checksum() -> None:
+    """Of the first block; a telegram without checksums tells nobody's."""
+    of_a = bytearray.fromhex(MODE_7_WITH_CHECKSUMS)
+    sender = link.parse(bytes(of_a)).sender
+    assert link.sender_of(bytes(of_a[:12])) == link.sender_of(bytes(of_a[:-1])) == sender
+    assert link.sender_of(bytes(of_a[:11])) is None
+    assert link.sender_of(bytes.fromhex(MODE_7)) is None
+    of_a[5] ^= 1
+    assert link.sender_of(bytes(of_a)) is None
+
+
 def test_a_long_telegram_of_format_b_has_two_checksums() -> None:
     """At 126 bytes, and at the end."""
     plain = bytes([149]) + bytes.fromhex(CLEAR)[1:] + b"\x2f" * 200

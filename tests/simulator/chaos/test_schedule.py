@@ -42,6 +42,7 @@ def test_faults_lie_within_the_time_and_last(seconds: float) -> None:
         assert faults == sorted(faults)
 
 
+@pytest.mark.slow
 def test_an_hour_spares_no_kind_and_no_target() -> None:
     """Every kind of process is killed and held, every link cut, every device broken."""
     for seed in range(5):
