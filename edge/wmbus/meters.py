@@ -192,8 +192,9 @@ def _readings_of(document: Mapping[str, Any], readings: Readings, half: WmbusHal
     for name, template in readings.templates.items():
         values = ((field_unit(field), document.get(field)) for field in half.names_of(name))
         for known, value in values:
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if known is None or not is_number or not abs(value) < BEYOND:  # JSON has whole numbers of any length
+            if known is None or isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if not abs(value) < BEYOND:  # JSON has whole numbers of any length
                 continue
             converted = units.convert(value * known[1], known[0], template.unit)
             if converted is not None and math.isfinite(converted):

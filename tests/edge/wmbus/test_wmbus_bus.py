@@ -497,7 +497,7 @@ def test_a_broker_with_another_file_of_keys_is_another_line(tmp_path: Path, othe
     assert not plan.is_same_line(changed)
 
 
-NUMBERS = st.one_of(
+NUMBERS: st.SearchStrategy[object] = st.one_of(
     st.integers(), st.floats(), st.sampled_from([10**400, -(10**400), float("inf"), True, None, "5", [], {}])
 )
 
