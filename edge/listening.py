@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 REOPEN_S = 60.0
 """A line that says nothing for so long, and for as long as its device may be silent, is opened anew: adapters hang."""
 
+CLEAN_S = 60.0
+"""For so long nothing may be garbled before the log says that all is well: a disturbed line has good words between."""
+
 
 class Said(NamedTuple):
     """One good word of the device."""
@@ -137,6 +140,7 @@ class ListeningBus:
         self._began_s = time.monotonic()
         self._heard_s: float | None = None
         self._words = self._errors = 0
+        self._garbled_s = 0.0
         self._why = ""
         self._garbled = Backoff(f"bus {plan.id}: what came cannot be read", logger)
 
@@ -226,8 +230,10 @@ class ListeningBus:
                     self._errors += 1
                     self._why = f"{self._plan.line}: {word.why}"
                     self._garbled.failed(word.why)
+                    self._garbled_s = at_s
                     continue
-                self._garbled.succeeded()
+                if at_s - self._garbled_s >= CLEAN_S:
+                    self._garbled.succeeded()
                 backoff.succeeded()
                 self._why, self._heard_s = "", at_s
                 self._gatherer.add(word.readings, at_s, word.without_value)

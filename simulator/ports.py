@@ -31,22 +31,17 @@ class Noise:
         self.spoiled = 0
         """Telegrams that were not sent as they were."""
         self._chance = random.Random(seed)  # noqa: S311 - no secret
-        self._ways: tuple[Callable[[bytes, int], bytes], ...] = (
-            self._burst,
-            self._lost,
-            self._added,
-            self._cut,
-            self._bit,
-        )
+
+        self._ways = [self._burst, self._lost, self._added, self._cut, self._bit]
 
     def of_bursts(self) -> Self:
         """Spoil by eight bytes and more, or cut: what is left of the text shows it, even without a checksum."""
-        self._ways = (self._burst, self._added, self._cut)
+        self._ways = [self._burst, self._added, self._cut]
         return self
 
     def of_one_piece(self) -> Self:
         """Lose no bytes out of the middle: of an exclusive or, two that are alike do not show."""
-        self._ways = (self._burst, self._added, self._cut, self._bit)
+        self._ways = [self._burst, self._added, self._cut, self._bit]
         return self
 
     def spoil(self, data: bytes) -> bytes:

@@ -120,6 +120,8 @@ class RadarLine:
         self.address = self._port.address
         self._task: asyncio.Task[None] | None = None
         self._is_hushed = False
+        self._is_disturbed = False
+        """Whether noise in this interval may keep its sample away."""
         self._asked_ms: int | None = None
         self._counted_from_ms: int | None = None
         """Since when somebody counts without a break."""
@@ -163,6 +165,7 @@ class RadarLine:
         while not self._is_hushed:
             began_ms = now_ms() // interval_ms * interval_ms
             ends_ms = began_ms + interval_ms
+            self._is_disturbed = False
             if await self._passes(self._model.reports(self._device.id, ends_ms), began_ms):
                 await asyncio.sleep(max(0.0, (ends_ms - now_ms()) / 1000))
                 self._note(began_ms, ends_ms)
@@ -180,13 +183,15 @@ class RadarLine:
                 self._rig.journal.spoiled += 1
                 return False
             noise = b'{"speed":"1\xff\r\n' if fault is not None and fault.kind == "garbage" else b""
+            self._is_disturbed = self._is_disturbed or bool(noise)
             self._port.send(noise + line)
         return True
 
     def _note(self, began_ms: int, ends_ms: int) -> None:
         since_ms = self._counted_from_ms
         if since_ms is not None and since_ms < ends_ms:
-            is_certain = since_ms < began_ms - 1000
+            is_certain = since_ms < began_ms - 1000 and not self._is_disturbed
+            self._rig.journal.spoiled += self._is_disturbed
             poll = Poll(self._device.id, ends_ms, is_certain=is_certain)
             self._rig.journal.note(poll, self._model.count(self._device.id, ends_ms))
 

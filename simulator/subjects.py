@@ -173,3 +173,7 @@ SUBJECTS: dict[str, Callable[[Path, Noise], Subject]] = {
     "radar": RadarSubject,
 }
 """Protocol -> a meter that speaks it, on a port under that link, with that noise."""
+NOISE = 0.2
+"""Of all telegrams, those that the line spoils, unless said otherwise; likewise what is heard between two."""
+LESS_NOISE = {"radar": 0.03}
+"""A radar's interval is left out where a tenth of its lines cannot be read: more noise leaves nothing to judge."""

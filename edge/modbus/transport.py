@@ -5,7 +5,8 @@
 A late reply is never taken for the answer to another question. Modbus TCP numbers its transactions, and after a
 time-out the connection is opened anew, and counts on. RTU has no numbers: there a unit that owes a reply is first
 asked for a number of registers that it was not asked for since, so that what it owes shows by its length; it answers
-in turn, so whatever it owed has come when this answer has.
+in turn, so whatever it owed has come when this answer has. A unit that owed nothing and whose answer came damaged owes
+nothing.
 """
 
 from __future__ import annotations
@@ -139,9 +140,14 @@ class Transport:
         try:
             question = request.function_code, request.address, request.count
             pdu = await client.ask(unit, question, self._timeout_s)
+        except DamagedReplyError as error:
+            if unit in self._debts or isinstance(self.line, Endpoint):
+                self._unanswered(unit, request)
+            self._free_at_s = time.monotonic() + QUIET_AFTER_TIMEOUT_S
+            raise DamagedAnswerError(f"{self.line}, unit {unit}: its answer came damaged") from error
         except OSError as error:
             self._unanswered(unit, request)
-            raise self._failure(unit, error) from error
+            raise NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s") from error
         except asyncio.CancelledError:
             self._unanswered(unit, request)
             raise
@@ -164,11 +170,6 @@ class Transport:
             debt = self._debts.setdefault(unit, _Debt())
             debt.sizes.add(_size(request))
             debt.until_s = time.monotonic() + OWED_FOR_S
-
-    def _failure(self, unit: int, error: OSError) -> Exception:
-        if isinstance(error, DamagedReplyError):
-            return DamagedAnswerError(f"{self.line}, unit {unit}: its answer came damaged")
-        return NoAnswerError(f"{self.line}, unit {unit}: no answer in {self._timeout_s:g} s")
 
     def _refusal(self, unit: int, request: Request, code: int) -> Exception:
         text = f"{self.line}, unit {unit}: {_EXCEPTIONS.get(code, 'exception')} ({code}) on {request}"

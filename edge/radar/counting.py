@@ -31,6 +31,11 @@ LONGEST_VEHICLE_M = 30.0
 SHORTEST_VEHICLE_M = 0.5
 SHORTEST_S = 30.0
 """A sample is never made of less: asked for often enough, counts would show single passages."""
+MOST_GARBLED = 0.1
+"""Of an interval's lines. A vehicle has four reports and more, of which two must come: where one line in ten cannot be
+read, one vehicle in 300 is missed; where one in two, every third."""
+FEW_GARBLED = 2
+"""So many may be garbled in any interval: on a quiet road they would be a large share."""
 MOST_REPORTS = 500
 MOST_PASSAGES = 20_000
 """In an interval and direction; no road has so many."""
@@ -97,6 +102,7 @@ class TrafficCounter:
         self._passages: dict[Direction, list[Passage]] = {"in": [], "out": []}
         self._began_s = self._alive_s = clock()
         self._is_open = self._is_whole = False
+        self._lines = self._garbled = 0
 
     def saw(self, report: Report) -> None:
         """Take a report."""
@@ -121,6 +127,12 @@ class TrafficCounter:
         now_s = self._clock()
         self._check_life(now_s)
         self._alive_s = now_s
+        self._lines += 1
+
+    def garbled(self) -> None:
+        """Note a line that cannot be read: perhaps a vehicle's."""
+        self._lines += 1
+        self._garbled += 1
 
     def opened(self) -> None:
         """Note that it is heard from now on: what passed before in this interval was not counted."""
@@ -132,7 +144,10 @@ class TrafficCounter:
         self._is_open = self._is_whole = False
 
     def take(self) -> Measured | None:
-        """Return what passed, at the time of now, and begin anew; None where it is not known for the whole interval."""
+        """Return what passed, at the time of now, and begin anew.
+
+        None where it is not known for the whole interval, or too much of what was said in it could not be read.
+        """
         now_s = self._clock()
         if now_s - self._began_s < SHORTEST_S:
             return None
@@ -140,7 +155,9 @@ class TrafficCounter:
         for direction in tuple(self._passing):
             if now_s - self._passing[direction].last_s > self._counting.gap_s:
                 self._end(direction)
-        measured = self._measured(now_s) if self._is_whole else None
+        is_clear = self._garbled <= max(FEW_GARBLED, MOST_GARBLED * self._lines)
+        measured = self._measured(now_s) if self._is_whole and is_clear else None
+        self._lines = self._garbled = 0
         self._passages = {"in": [], "out": []}
         self._began_s, self._is_whole = now_s, self._is_heard(now_s)
         return measured

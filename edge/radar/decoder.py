@@ -54,10 +54,12 @@ class RadarDecoder:
 
     def _word(self, line: bytes | None) -> Word:
         if line is None:
+            self._counter.garbled()
             return Garbled(f"a line of over {LONGEST} bytes came")
         try:
             report = self._reader.read(line)
         except UnreadableError as error:
+            self._counter.garbled()
             return Garbled(f"{error} came")
         self._counter.alive()
         if report is not None:

@@ -84,11 +84,13 @@ class ReportReader:
                 heading = found.get("direction") or str(found.get("classifier", "")).removeprefix("object_")
                 report = _report(found[key], unit, heading, found.get("length_m"))
                 return report and report._replace(is_sure=True, is_passage=True)
+        if "DetectedObjectVelocity" not in found and "speed" not in found:
+            return None  # a range, say, whose unit is none of a speed
         unit = self._named(found.get("unit", found.get("Units")))
         if "DetectedObjectVelocity" in found:
             report = _report(found["DetectedObjectVelocity"], unit, found.get("direction"), None)
             return report and report._replace(is_sure=True)
-        return _report(found["speed"], unit, found.get("direction"), None) if "speed" in found else None
+        return _report(found["speed"], unit, found.get("direction"), None)
 
     def _columns_of(self, text: bytes) -> Report | None:
         try:

@@ -293,3 +293,20 @@ def test_a_plan_costs_the_line_nothing(tmp_path: Path) -> None:
     other = ListeningPlan("b", TcpEndpoint("Head.Example", 5), world.plan.device, world.plan.make)
     assert tuple(other.place) == ("tcp", "head.example:5")
     del tmp_path
+
+
+def test_a_disturbed_line_is_logged_once_a_minute(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """Good words between do not begin it anew; after a minute without a garbled one the log says that all is well."""
+    caplog.set_level("INFO", "edge.listening")
+
+    async def story(world: World) -> None:
+        await world.begin()
+        for _ in range(20):
+            clock[0] += 1
+            await world.say(b"3x5")
+        assert caplog.text.count("cannot be read") == 1
+        clock[0] += listening.CLEAN_S + 1
+        await world.say(b"3")
+        assert caplog.text.count("works again after 20 failures") == 1
+
+    _run(story)

