@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DAMAGED = "damaged on its way: the reception is weak, or the receiver's line disturbed"
+BEYOND = 1e18
+"""No meter counts so far; and NaN is not below it."""
 EARLY = 0.9
 """Of an interval: so soon the next telegram may be taken, since meters do not keep our clock."""
 TELEGRAM_KEYS = ("telegram", "raw_hex", "hex", "data")
@@ -191,6 +193,8 @@ def _readings_of(document: Mapping[str, Any], readings: Readings, half: WmbusHal
         values = ((field_unit(field), document.get(field)) for field in half.names_of(name))
         for known, value in values:
             if known is None or isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if not abs(value) < BEYOND:  # JSON has whole numbers of any length
                 continue
             converted = units.convert(value * known[1], known[0], template.unit)
             if converted is not None and math.isfinite(converted):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from base import strict_yaml
-from base.errors import ConfigError, TransientError
+from base.errors import ConfigError, PermanentError, TransientError
 from edge import drivers
 from edge.d0 import readout
 from edge.d0.driver import ReadoutPlan
 from edge.d0.readout import ReadoutBus
 from edge.interface import NoAnswerError, ParkedError, Traffic
 from edge.listening import ListeningPlan
+from simulator import d0 as encoder
 from simulator.d0 import AskedLine, AskedMeter
 
 if TYPE_CHECKING:
@@ -255,3 +260,62 @@ def test_a_meter_that_speaks_is_listened_to() -> None:
     assert isinstance(plan, ListeningPlan)
     assert str(getattr(plan.line, "settings", "")) == "9600 8N1"
     assert plan.open() is not None
+
+
+class _Meter:
+    """A line on which whatever was drawn answers the question."""
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self._answers = answers
+
+    async def read(self) -> bytes:
+        if not self._answers:
+            await asyncio.sleep(3600)
+        return self._answers.pop(0)
+
+    async def write(self, data: bytes) -> None:
+        """Nobody hears it."""
+
+    def discard(self) -> None:
+        """Nothing came before."""
+
+    def set(self, settings: LineSettings) -> None:
+        """At any speed."""
+
+    def close(self) -> None:
+        """It goes."""
+
+
+BLOCKS = st.one_of(
+    st.binary(min_size=1, max_size=200),
+    st.lists(st.sampled_from([*LINES, "(", "1.8.0(1e999*kWh)", "1.8.0(-)", "\x03", "!"]), max_size=8).map(
+        encoder.block
+    ),
+)
+
+
+@settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    ident=st.sampled_from([b"/XYZ5METER\r\n", b"/XYZEMETER\r\n", b"/?!\r\n/XYZ0\r\n", b"/"]),
+    blocks=st.lists(BLOCKS, max_size=4),
+)
+def test_whatever_answers_it_is_a_reading_or_our_error(
+    ident: bytes, blocks: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise, a block cut anywhere, two of them, numbers that are none: said in words, and never later than agreed."""
+    monkeypatch.setattr(readout, "ANSWER_S", 0.005)
+    monkeypatch.setattr(readout, "REACTION_S", 0.0)
+    plan = _plan("/dev/x")
+    assert isinstance(plan, ReadoutPlan)
+
+    async def opened(_line: object) -> _Meter:
+        return _Meter([encoder.even(ident), *blocks])
+
+    async def story() -> None:
+        bus = ReadoutBus(plan, opened)
+        with contextlib.suppress(TransientError, PermanentError):
+            async with asyncio.timeout(1.0):
+                assert all(math.isfinite(reading.value) for reading in (await bus.read("m")).readings)
+        await bus.close()
+
+    asyncio.run(story())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from base import strict_yaml
 from base.errors import ConfigError, TransientError
@@ -192,3 +195,26 @@ def test_meters_of_one_kind_with_channels_are_two() -> None:
         DEVICES.replace("dsmr/gas,", "dsmr/gas, channel: 1,") + ", {id: c, profile: dsmr/gas, site: s, channel: 2}"
     )
     assert len(_plan("/dev/x", devices).devices) == 3
+
+
+CODES = ("0-1:24.1.0", "0-1:24.2.1", "0-1:24.3.0", "0-1:96.1.0", "0-2:24.1.0", "0-2:24.2.1", "1-0:1.8.1", "1-0:1.7.0")
+GROUPS = st.one_of(
+    st.sampled_from(
+        ["003", "161129200000W", "00981.443*m3", "0-1:24.2.1", "m3", "009999999999999999999999", "-1", "0.5"]
+    ),
+    st.text(alphabet="0123456789.*-:SWmkh ", max_size=16),
+)
+
+
+@settings(max_examples=400, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(CODES), st.lists(GROUPS, min_size=1, max_size=7)), max_size=12))
+def test_whatever_a_proved_telegram_says_no_meter_raises(rows: list[tuple[str, list[str]]]) -> None:
+    """Types that are no whole numbers, times that no calendar has, values without an end: news, or none."""
+    plan = _plan("/dev/x", DEVICES + ", {id: water, profile: dsmr/water, site: s, channel: 2}")
+    bus = P1Bus(plan)
+    decoder, _ = plan.listening(bus._hear).make()
+    lines = [f"{code}{''.join(f'({group})' for group in groups)}" for code, groups in rows]
+    assert decoder.feed(encoder.p1("XYZ5METER", lines)) is not None
+    for device in ("gas", "water"):
+        with contextlib.suppress(ParkedError, NoAnswerError):
+            assert asyncio.run(bus.read(device)).readings

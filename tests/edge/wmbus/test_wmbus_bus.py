@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import math
 import os
 import random
 import tty
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pytest
@@ -24,11 +26,12 @@ from edge.mqtt_source import Message
 from edge.wmbus import link
 from edge.wmbus.bus import ReceiverBus
 from edge.wmbus.driver import ReceiverPlan
+from edge.wmbus.meters import Meters
+from edge.wmbus.mqtt import wanted
 from edge.wmbus.receivers import RECEIVERS, Name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-    from pathlib import Path
 
     from edge.interface import BusPlan, Measured
 
@@ -492,3 +495,35 @@ def test_a_broker_with_another_file_of_keys_is_another_line(tmp_path: Path, othe
     assert plan.is_same_line(same)
     assert plan != changed
     assert not plan.is_same_line(changed)
+
+
+NUMBERS: st.SearchStrategy[object] = st.one_of(
+    st.integers(), st.floats(), st.sampled_from([10**400, -(10**400), float("inf"), True, None, "5", [], {}])
+)
+
+
+@settings(max_examples=300, derandomize=True)
+@given(
+    st.dictionaries(st.sampled_from(["total_m3", "flow_m3h", "volume_flow_m3h", "timestamp", "meter", "id"]), NUMBERS)
+)
+def test_whatever_a_daemon_reports_it_is_readings_or_none(found: dict[str, Any]) -> None:
+    """Whole numbers of any length, and what is none: never an exception, which would stop the bus."""
+    setting = "  mqtt: {host: broker}\n  topics: [a]\n  format: wmbusmeters"
+    meters = Meters(wanted(planned(setting, METERS[0], file=Path("gw.yaml")).devices), lambda _: None)  # type: ignore[arg-type]
+    for document in (
+        found,
+        {**found, "id": "33225544"},
+        {**found, "id": "33225544", "timestamp": "2026-11-22T18:07:50Z"},
+    ):
+        for said in meters.report(json.dumps(document).encode(), 1.0):
+            assert all(math.isfinite(reading.value) for reading in (said.measured.readings if said.measured else ()))
+
+
+@settings(max_examples=300, derandomize=True)
+@given(st.one_of(st.binary(max_size=300), st.binary(max_size=100).map(lambda data: data.hex().encode())))
+def test_whatever_a_message_holds_it_is_a_telegram_or_none(payload: bytes) -> None:
+    """Of a broker to which anybody may publish."""
+    setting = "  mqtt: {host: broker}\n  topics: [a]\n  format: telegrams"
+    meters = Meters(wanted(planned(setting, file=Path("gw.yaml")).devices), lambda _: None)  # type: ignore[arg-type]
+    for whole in (payload, b'{"telegram": "' + payload + b'"}'):
+        assert isinstance(meters.message(whole, 1.0), list)
