@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 1000
 """Samples that nobody has taken yet; further ones are dropped: the meter says it again soon."""
+PAUSE_S = 2.0
+"""A receiver writes a telegram without a pause: what broke off before one does not begin what comes after it."""
 QUIET_S = 30 * REOPEN_S
 """A receiver that hears nobody at all for half an hour is opened anew: sticks hang, and forget their mode."""
 
@@ -124,6 +126,7 @@ class ReceiverBus:
         if command := receiver.modes.get(self._plan.mode):
             await line.write(command)
         self._line_why = ""
+        heard_s = time.monotonic()
         while True:
             try:
                 async with asyncio.timeout(QUIET_S):
@@ -132,6 +135,9 @@ class ReceiverBus:
                 raise TransientError(f"{self._plan.line}: nothing heard for {QUIET_S / 60:.0f} min") from error
             backoff.succeeded()
             at_s = time.monotonic()
+            if at_s - heard_s > PAUSE_S:
+                unpacker.reset()
+            heard_s = at_s
             for telegram, form in unpacker.feed(data):
                 for said in self._meters.telegram(telegram, at_s, form=form):
                     self._take(said, at_s)

@@ -49,6 +49,9 @@ class Unpacker(Protocol):
     def feed(self, data: bytes) -> list[Caught]:
         """Take the next bytes; returns the telegrams that are whole now."""
 
+    def reset(self) -> None:
+        """Forget half a telegram."""
+
 
 class Receiver(NamedTuple):
     """What must be known of a kind of receiver."""
@@ -70,12 +73,21 @@ class _Lines:
         self._rest = self._rest[-LONGEST_LINE:]
         return [line.strip() for line in lines if line.strip() and len(line) <= LONGEST_LINE]
 
+    def reset(self) -> None:
+        self._rest = b""
 
-class HexLines:
-    """Telegrams as hexadecimal digits at the end of lines."""
 
+class _OfLines:
     def __init__(self) -> None:
         self._lines = _Lines()
+
+    def reset(self) -> None:
+        """Forget half a line."""
+        self._lines.reset()
+
+
+class HexLines(_OfLines):
+    """Telegrams as hexadecimal digits at the end of lines."""
 
     def feed(self, data: bytes) -> list[Caught]:
         """Take the next bytes."""
@@ -83,11 +95,8 @@ class HexLines:
         return [Caught(telegram, "any") for telegram in found if telegram is not None]
 
 
-class CulLines:
+class CulLines(_OfLines):
     """What culfw says, told to add the quality of reception (`X21`)."""
-
-    def __init__(self) -> None:
-        self._lines = _Lines()
 
     def feed(self, data: bytes) -> list[Caught]:
         """Take the next bytes; culfw leaves the checksums in."""
@@ -103,6 +112,10 @@ class Im871aFrames:
     """Frames of the iM871A's host interface."""
 
     def __init__(self) -> None:
+        self._rest = b""
+
+    def reset(self) -> None:
+        """Forget half a frame."""
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Caught]:

@@ -23,6 +23,7 @@ from edge.drivers import plan_bus
 from edge.interface import EventfulBus, NoAnswerError, ParkedError
 from edge.mqtt_bus import MqttPlan, Topic
 from edge.mqtt_source import Message
+from edge.wmbus import bus as wmbus_bus
 from edge.wmbus import link
 from edge.wmbus.bus import ReceiverBus
 from edge.wmbus.driver import ReceiverPlan
@@ -293,6 +294,22 @@ async def test_what_comes_damaged_counts_for_whoever_sent_it(tmp_path: Path, cap
         assert volumes((await first).measured)["water_volume"] == 123.529
         await until(lambda: bus.traffic("water") == (3, 2))
     assert caplog.text.count("damaged on its way") == 1
+
+
+@pytest.mark.parametrize("receiver", list(SPEAKERS))
+@on_a_loop
+async def test_what_broke_off_spoils_nothing_after_a_pause(
+    tmp_path: Path, receiver: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What seems to begin a long frame, or half a line: the next telegram is read when it comes, not when more has."""
+    monkeypatch.setattr(wmbus_bus, "PAUSE_S", 0.05)
+    stick = Stick(tmp_path / "stick")
+    async with at_work(stick, planned(f"  serial: {stick.path}\n  receiver: {receiver}", file=tmp_path)) as (_, first):
+        stick.say(b"\xa5\x22\x03\xff" if receiver == "im871a" else SPEAKERS[receiver](IPERL)[:-9])
+        await asyncio.sleep(0.2)
+        stick.say(SPEAKERS[receiver](IPERL))
+        async with asyncio.timeout(5):
+            assert (await first).device == "water"
 
 
 def spoilt(said: bytes, chance: random.Random) -> bytes:
