@@ -21,7 +21,7 @@ from edge.mqtt_json.interpreter import JsonInterpreter
 from edge.mqtt_source import Message
 
 if TYPE_CHECKING:
-    from edge.mqtt_bus import Said
+    from edge.hearing import Said
 
     from servers import Mosquitto
 
