@@ -6,24 +6,20 @@ MqttPlan(id, session, subscriptions, devices, make)    # `make` builds the drive
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from base.retry import Backoff
-from edge.interface import NoAnswerError, ParkedError, Traffic
+from edge.hearing import Hearing
 from edge.speaking import SpeakingPlan, SpeakingTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edge.interface import BusPlan, Heard, Measured, Place
+    from edge.hearing import Said
+    from edge.interface import BusPlan, Heard, Measured, Place, Traffic
     from edge.mqtt_config import SourceSession
     from edge.mqtt_source import Message, MqttSource
-
-logger = logging.getLogger(__name__)
 
 
 class Topic(NamedTuple):
@@ -31,18 +27,6 @@ class Topic(NamedTuple):
 
     filter: str
     qos: int = 1
-
-
-class Said(NamedTuple):
-    """What a message says of one device."""
-
-    device: str
-    measured: Measured | None = None
-    """None where there is nothing to record: it is there, and that is all; or what came cannot be read."""
-    garbled: str = ""
-    """Why it, or a part of it, cannot be read, as the end of a sentence; counted as an error of the device."""
-    is_beside_the_point: bool = False
-    """Whether it has nothing that the device's profile knows: such a message does not show that all is well."""
 
 
 class Interpreter(Protocol):
@@ -115,14 +99,9 @@ class MqttBus:
         self.plan = plan
         self.source = MqttSource(plan.session, [Subscription(*topic) for topic in plan.topics], f"bus {plan.id}")
         self.interpreter = plan.make(plan, self.source)
-        self._began_s = time.monotonic()
+        self._hearing = Hearing(plan.id, "message")
         self._pending: deque[Heard] = deque()
         self._listening: asyncio.Task[None] | None = None
-        self._heard_s: dict[str, float] = {}
-        self._came: Counter[str] = Counter()
-        self._garbled: Counter[str] = Counter()
-        self._why: dict[str, str] = {}
-        self._trouble: dict[str, Backoff] = {}
 
     async def heard(self) -> Heard:
         """Wait for the next sample of any device."""
@@ -146,7 +125,8 @@ class MqttBus:
         if said is None:
             self.source.unwanted(message)
             return
-        self._count(said, message)
+        for each in said:
+            self._hearing.took(each, None if message.is_retained else message.arrived_s)
         samples = [(each.device, each.measured) for each in said if each.measured is not None]
         self._pending.extend(self.source.heard(message, samples))
 
@@ -159,18 +139,12 @@ class MqttBus:
         if measured is not None:
             return measured
         target = next(target for target in self.plan.devices if target.id == device)
-        silent_s = time.monotonic() - self._heard_s.get(device, self._began_s)
-        if silent_s < target.patience_s:
-            raise ParkedError(f"device {device}: the last message came {silent_s:.0f} s ago")
-        if self.source.why:
-            raise NoAnswerError(f"{self.plan.session}: {self.source.why}")
-        if why := self._why.get(device):
-            raise NoAnswerError(f"device {device}: what comes cannot be read: {why}")
-        raise NoAnswerError(f"{self.plan.session}: no message of device {device} for {silent_s:.0f} s")
+        why = f"{self.plan.session}: {self.source.why}" if self.source.why else ""
+        raise self._hearing.silence(target, self.plan.session, why)
 
     def traffic(self, device: str) -> Traffic:
         """Return how many messages came of a device, and how many of them could not be read."""
-        return Traffic(self._came[device], self._garbled[device])
+        return self._hearing.traffic(device)
 
     def parked_s(self, device: str) -> float | None:
         """None: nobody is asked."""
@@ -199,21 +173,3 @@ class MqttBus:
         if heard.device not in devices and heard.sealed is not None:
             heard.sealed()
         return heard.device in devices
-
-    def _count(self, said: Sequence[Said], message: Message) -> None:
-        for device, measured, garbled, is_beside_the_point in said:
-            self._came[device] += 1
-            if garbled:
-                self._garbled[device] += 1
-                self._why[device] = garbled
-                what = f"bus {self.plan.id}, device {device}: a message that cannot be read"
-                self._trouble.setdefault(device, Backoff(what, logger)).failed(garbled)
-            elif is_beside_the_point:
-                self._why[device] = "it has nothing that the profile knows"
-            else:
-                self._why.pop(device, None)
-                if (trouble := self._trouble.pop(device, None)) is not None:
-                    trouble.succeeded()
-            is_well = measured is not None or not (garbled or is_beside_the_point)
-            if is_well and not message.is_retained:
-                self._heard_s[device] = message.arrived_s

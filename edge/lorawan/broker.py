@@ -16,13 +16,14 @@ import msgspec
 from base.errors import PermanentError, TransientError
 from base.retry import Backoff
 from edge import planning
+from edge.hearing import Said
 from edge.interface import Measured
 from edge.lorawan import profile as profiles
 from edge.lorawan.codec.errors import NoWorkerError
 from edge.lorawan.counting import FrameCounter, Verdict
 from edge.lorawan.mapped import profile_for
 from edge.lorawan.model import Model, radio_readings
-from edge.mqtt_bus import MqttBus, MqttPlan, MqttTarget, Said, Topic
+from edge.mqtt_bus import MqttBus, MqttPlan, MqttTarget, Topic
 from edge.mqtt_config import MqttSourceConfig, session_of
 from wire.command import Configure, Downlink
 from wire.ids import END

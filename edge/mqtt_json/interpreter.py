@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from edge.hearing import Said
 from edge.interface import Measured
-from edge.mqtt_bus import Said
 from edge.mqtt_json.driver import JsonTarget
 from edge.thinning import Thinner
 

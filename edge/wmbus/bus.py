@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 from base.errors import TransientError
 from base.retry import Backoff
 from edge import stream
-from edge.interface import Heard, NoAnswerError, ParkedError, Traffic
+from edge.hearing import Hearing
+from edge.interface import Heard
 from edge.listening import REOPEN_S
 from edge.wmbus.driver import ReceiverPlan
 from edge.wmbus.keys import KeyFile
-from edge.wmbus.meters import DAMAGED, Meters
+from edge.wmbus.meters import Meters
 from edge.wmbus.mqtt import wanted
 from edge.wmbus.receivers import RECEIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from edge.interface import BusPlan, Measured
-    from edge.mqtt_bus import Said
+    from edge.hearing import Said
+    from edge.interface import BusPlan, Measured, Traffic
     from edge.stream import LineAddress, Stream
 
 logger = logging.getLogger(__name__)
@@ -47,12 +48,7 @@ class ReceiverBus:
         self._samples: deque[Heard] = deque()
         self._came_some = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._began_s = time.monotonic()
-        self._heard_s: dict[str, float] = {}
-        self._came: Counter[str] = Counter()
-        self._garbled: Counter[str] = Counter()
-        self._why: dict[str, str] = {}
-        self._logged: dict[str, str] = {}
+        self._hearing = Hearing(plan.id, "telegram")
         self._line_why = "the receiver was not opened yet"
 
     async def heard(self) -> Heard:
@@ -77,18 +73,11 @@ class ReceiverBus:
         Raises: ParkedError where it is; NoAnswerError where nothing that can be read was heard for too long.
         """
         target = next(target for target in self._plan.devices if target.id == device)
-        silent_s = time.monotonic() - self._heard_s.get(device, self._began_s)
-        if silent_s < target.patience_s:
-            raise ParkedError(f"device {device}: the last telegram came {silent_s:.0f} s ago")
-        if self._line_why:
-            raise NoAnswerError(self._line_why)
-        if why := self._why.get(device):
-            raise NoAnswerError(f"device {device}: its telegrams cannot be read: {why}")
-        raise NoAnswerError(f"{self._plan.line}: no telegram of device {device} for {silent_s:.0f} s")
+        raise self._hearing.silence(target, self._plan.line, self._line_why)
 
     def traffic(self, device: str) -> Traffic:
         """Return how many telegrams of a meter came, and how many of them could not be read."""
-        return Traffic(self._came[device], self._garbled[device])
+        return self._hearing.traffic(device)
 
     def parked_s(self, device: str) -> float | None:
         """None: nobody is asked."""
@@ -143,20 +132,7 @@ class ReceiverBus:
                     self._take(said, at_s)
 
     def _take(self, said: Said, at_s: float) -> None:
-        device = said.device
-        self._came[device] += 1
-        if said.garbled:
-            self._garbled[device] += 1
-            if self._logged.get(device) != said.garbled:
-                logger.warning(
-                    "bus %s, device %s: a telegram that cannot be read: %s", self._plan.id, device, said.garbled
-                )
-            self._why[device] = self._logged[device] = said.garbled
-            return
-        self._why.pop(device, None)
-        if self._logged.get(device) != DAMAGED:  # it happens to every meter now and then: once in the log is enough
-            self._logged.pop(device, None)
-        self._heard_s[device] = at_s
+        self._hearing.took(said, at_s)
         if said.measured is not None and len(self._samples) < MOST_WAITING:
-            self._samples.append(Heard(device, said.measured))
+            self._samples.append(Heard(said.device, said.measured))
             self._came_some.set()

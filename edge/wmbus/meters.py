@@ -11,10 +11,10 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edge.hearing import Said
 from edge.interface import Measured
 from edge.mbus import mapping, units
 from edge.mbus.errors import TelegramError
-from edge.mqtt_bus import Said
 from edge.plausibility.encoding import shortest
 from edge.wmbus import link
 from edge.wmbus.profile import field_unit

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edge.hearing import Said
     from edge.interface import Measured
-    from edge.mqtt_bus import MqttTarget, Said
+    from edge.mqtt_bus import MqttTarget
     from edge.mqtt_source import Message
 
 

@@ -30,7 +30,7 @@ from wire.command import Downlink
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from edge.mqtt_bus import Said
+    from edge.hearing import Said
 
     from servers import Mosquitto
 

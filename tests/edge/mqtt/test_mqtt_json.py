@@ -21,7 +21,7 @@ from edge.mqtt_json.interpreter import JsonInterpreter
 from edge.mqtt_source import Message
 
 if TYPE_CHECKING:
-    from edge.mqtt_bus import Said
+    from edge.hearing import Said
 
     from servers import Mosquitto
 
@@ -148,7 +148,7 @@ def test_an_open_bus_says_who_is_there(mosquitto: Mosquitto, monkeypatch: pytest
             await bus.read("roof")
         assert (bus.traffic("plug"), bus.traffic("north"), bus.traffic("south")) == ((1, 1), (1, 0), (1, 0))
         now_s = time.monotonic()
-        monkeypatch.setattr("edge.mqtt_bus.time.monotonic", lambda: now_s + 86_400)
+        monkeypatch.setattr("edge.hearing.time.monotonic", lambda: now_s + 86_400)
         for device, why in (("plug", "cannot be read: no JSON"), ("south", "nothing that the profile knows")):
             with pytest.raises(NoAnswerError, match=why):
                 await bus.read(device)

@@ -224,7 +224,7 @@ async def test_encrypted_without_a_key_is_a_state(tmp_path: Path) -> None:
     async with at_work(stick, plan) as (bus, first):
         stick.say(of_hex(MULTICAL))
         await until(lambda: bus.traffic("cold").requests > 0)
-        bus._began_s -= 1000
+        bus._hearing._began_s -= 1000
         with pytest.raises(NoAnswerError, match=r"encrypted .*, and the key of 76348799 is not known"):
             await bus.read("cold")
         assert bus.traffic("cold") == (1, 1)
