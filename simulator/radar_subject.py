@@ -30,8 +30,8 @@ class RadarSubject(OnPort):
 
     interval_s = OPS243.interval_s / 2
     """Of what is compared: an interval's truth is noted at its end."""
-    recovery_s = RECOVERY_S + 2 * OPS243.interval_s
-    """An interval counts whole or not at all."""
+    recovery_s = RECOVERY_S + 3 * OPS243.interval_s
+    """An interval counts whole or not at all, and noise may cost one more."""
 
     def __init__(self, link: Path, noise: Noise) -> None:
         bus = {"driver": "radar", "profile": OPS243.profile}
