@@ -233,7 +233,7 @@ class _Decode(click.Group):
         """Take what is no protocol as the name of a profile, which may stand behind its options."""
         if args[0] in drivers.DECODERS:
             return super().resolve_command(ctx, args)
-        if not any("/" in arg for arg in args):
+        if not any("/" in arg or arg.startswith("--registers") for arg in args):
             near = difflib.get_close_matches(args[0], drivers.DECODERS, 1)
             perhaps = f"perhaps {near[0]}? " if near else ""
             raise click.UsageError(f"no protocol {args[0]!r}; {perhaps}one of {', '.join(drivers.DECODERS)}", ctx)

@@ -236,7 +236,7 @@ def test_a_number_of_thousands_of_digits_is_exit_2(tmp_path: Path) -> None:
 
 def test_the_example_in_the_help_works_as_it_is_shown(tmp_path: Path) -> None:
     """Whoever copies it sees a reading."""
-    lines = _device("decode", "--help").stdout.partition("Example:\n")[2]
+    lines = _device("decode", "eastron/sdm630", "--help").stdout.partition("Example:\n")[2]
     assert "messnetz device decode" in lines
     messnetz = tmp_path / "messnetz"
     messnetz.write_text(f'#!/bin/sh\nexec {sys.executable} -m messnetz "$@"\n')
