@@ -94,19 +94,23 @@ KINDS: Mapping[str, Kind] = {
 }
 """Buses that are no Modbus."""
 DEMO = TownSpec("Musterstadt", SITES, (GatewaySpec(GATEWAY, "town-hall", DEVICES, LINES, KINDS),), INTERVAL_S)
+_ASKED = tuple(device for device in DEVICES if device.bus not in KINDS)
+ASKED = TownSpec("Musterstadt", SITES, (GatewaySpec(GATEWAY, "town-hall", _ASKED, LINES),), INTERVAL_S)
+"""The same town with its Modbus meters alone: what nobody asked for, nobody can miss when an agent is killed."""
 MODELS = DEMO.models
 BUSES = DEMO.gateways[0].buses
 truth = DEMO.truth
 
 
 @asynccontextmanager
-async def serve(journal: Journal) -> AsyncIterator[dict[str, str]]:
-    """Set all meters to work; yields where each bus is found: `HOST:PORT` or the path of a serial port."""
-    async with Meters(DEMO, journal) as meters:
+async def serve(journal: Journal, spec: TownSpec = DEMO) -> AsyncIterator[dict[str, str]]:
+    """Set all devices to work; yields where each bus is found: `HOST:PORT` or the path of a serial port."""
+    async with Meters(spec, journal) as meters:
         yield meters.where
 
 
 __all__ = [
+    "ASKED",
     "BAUD_RATE",
     "BUSES",
     "DEMO",

@@ -74,7 +74,7 @@ class Chain:
         gateway: Mapping[str, object] | None = None,
     ) -> None:
         """`gateway`: settings of the agent's file; those of a section are added to it."""
-        self.files = TownFiles(directory / "town")
+        self.files = TownFiles(directory / "town", town.ASKED)
         self.journal = Journal()
         self._since_ms = now_ms()
         self._mqtt_port, self._store, self._gateway = mqtt_port, store, gateway or {}
@@ -163,7 +163,7 @@ class Chain:
 
     def account(self) -> Account:
         """Compare what the meters made with what the store holds, and with the gaps that it declares."""
-        witness = town.DEMO.witness(self._since_ms)
+        witness = town.ASKED.witness(self._since_ms)
         declared = gaps(self.exported("--measurement", "gap"))
         return settle(witness, self.journal.polls, self.exported(), GatewayStatus(), declared=declared)
 
@@ -199,7 +199,7 @@ class Field:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with town.serve(self.journal) as self.where:
+        async with town.serve(self.journal, town.ASKED) as self.where:
             self._ready.set()
             await self._stop.wait()
 
