@@ -149,9 +149,9 @@ class TrafficCounter:
         None where it is not known for the whole interval, or too much of what was said in it could not be read.
         """
         now_s = self._clock()
-        if now_s - self._began_s < SHORTEST_S:
-            return None
         self._check_life(now_s)
+        if self._is_whole and now_s - self._began_s < SHORTEST_S:
+            return None  # what is not whole is let go at once: the next interval may begin
         for direction in tuple(self._passing):
             if now_s - self._passing[direction].last_s > self._counting.gap_s:
                 self._end(direction)

@@ -248,7 +248,7 @@ def test_on_a_terminal_the_demo_is_a_picture_and_ends_with_its_account() -> None
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     with subprocess.Popen(DEMO, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as demo:
         os.close(theirs)
-        seen = read_terminal(ours, rb"school-gym .* W +.* V +.* kWh")
+        seen = read_terminal(ours, rb"town-hall-main .* W +.* V +.* kWh")
         demo.send_signal(signal.SIGINT)
         seen += read_terminal(ours, rb"Every reading arrived once")
         assert demo.wait(DEADLINE_S) == 0

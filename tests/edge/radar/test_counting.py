@@ -53,6 +53,19 @@ def test_the_first_interval_is_left_out() -> None:
     assert _counts(counter) == {"count_vehicles/in": 0.0, "count_vehicles/out": 0.0}
 
 
+def test_an_interval_that_begins_soon_after_the_start_is_whole() -> None:
+    """The first reading opens the port at any moment; the next comes when the clock's interval ends."""
+    time = PlayedTime()
+    counter = TrafficCounter(COUNTING, READINGS, CHANNELS, time)
+    assert counter.take() is None
+    counter.opened()
+    time.now_s += 11
+    assert counter.take() is None
+    _pass(counter, time)
+    time.now_s += 50
+    assert _counts(counter) == {"count_vehicles/in": 1.0, "count_vehicles/out": 0.0}
+
+
 def test_an_empty_road_has_no_speed() -> None:
     """0 km/h would be a traffic jam."""
     time = PlayedTime()
