@@ -42,6 +42,11 @@ COVERED_S = 20.0
 """After a database was restored: until the gateways have been asked to send again."""
 COSTS_COPIES = ("corrupt", "full")
 """What makes a spool give up or lose batches that the database has."""
+STARTS = ("kill", "corrupt")
+"""What makes an agent start anew."""
+STARTED_S = 30.0
+"""An agent that has lost its spool's memory believes the clock with which it starts, as `clock: trusted` says: by then
+it knows the time again, whatever is done to the clock."""
 TO_1970 = 0
 """Where a Pi's clock begins."""
 STEPS_S = (TO_1970, -86_400, -3_600, -90, -5, 5, 90, 3_600, 86_400, 30 * 86_400)
@@ -92,6 +97,9 @@ class _Plan:
 
         return not any(concerns(f) and f.at_s < until_s and since_s < f.until_s for f in self.faults)
 
+    def has_started(self, target: str, at_s: float) -> bool:
+        return not any(f.target == target and f.kind in STARTS and f.until_s > at_s - STARTED_S for f in self.faults)
+
 
 def plan(seed: int, seconds: float, targets: Targets, kinds: Collection[str] = KINDS) -> list[Fault]:
     """Deal out faults over so many seconds; every kind that has a target gets its turn, in an order of chance.
@@ -140,5 +148,7 @@ def _place(made: _Plan, kind: str, family: str, at_s: float) -> None:
     if kind in COSTS_COPIES and any(since_s - for_s < at_s < until_s for since_s, until_s in made.fragile):
         return
     free = [name for name in made.targets.names[family] if made.is_free(name, at_s, at_s + for_s)]
+    if kind == "clock":
+        free = [name for name in free if made.has_started(name, at_s)]
     if free:
         made.add(kind, made.chance.choice(free), at_s, for_s)

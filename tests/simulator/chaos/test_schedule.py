@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.chaos.schedule import COSTS_COPIES, COVERED_S, FAMILIES, KINDS, LEAST_S, RESTORE_S, Fault, Targets, plan
+from simulator.chaos.schedule import (
+    COSTS_COPIES,
+    COVERED_S,
+    FAMILIES,
+    KINDS,
+    LEAST_S,
+    RESTORE_S,
+    STARTED_S,
+    STARTS,
+    Fault,
+    Targets,
+    plan,
+)
 
 COLLECTORS = ("collector-1", "collector-2")
 TARGETS = Targets(
@@ -67,6 +79,20 @@ def _same(first: Fault, second: Fault) -> bool:
         return set(TARGETS.restoring) if fault.kind in ("backup", "restore") else {fault.target}
 
     return bool(concerned(first) & concerned(second))
+
+
+def test_no_clock_is_wrong_where_an_agent_starts() -> None:
+    """One whose spool has lost the boot would believe it: then nobody could say which of its times are right."""
+    stepped = 0
+    for seed in SEEDS:
+        faults = plan(seed, 600, TARGETS)
+        begun = [fault for fault in faults if fault.kind in STARTS]
+        for fault in faults:
+            if fault.kind == "clock":
+                stepped += 1
+                before = [one.until_s for one in begun if one.target == fault.target and one.at_s < fault.at_s]
+                assert all(until_s <= fault.at_s - STARTED_S + 0.02 for until_s in before), f"seed {seed}: {fault}"
+    assert stepped > len(SEEDS)
 
 
 def test_no_spool_loses_anything_while_it_is_the_only_copy() -> None:
