@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from base.sqlite import transaction
 from gateway.eviction import DAMAGED, Gone
-from gateway.spool_schema import CONFIRMED, REJECTED, WAITING
+from gateway.spool_records import head_of
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, REJECTED, WAITING
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,9 +34,10 @@ def insert(
     db: sqlite3.Connection, stream: str, row: Row, at_ms: int, state: int = WAITING, *, is_gap: bool = False
 ) -> int:
     """Put a sealed batch in; returns its number."""
+    facts = (stream, at_ms, row.readings, row.first_ms, row.last_ms)
     number = db.execute(
-        "INSERT INTO batch (stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (stream, at_ms, row.readings, row.first_ms, row.last_ms, zlib.crc32(row.pack), row.pack),
+        f"INSERT INTO batch ({BATCH_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+        (*facts, head_of(*facts), zlib.crc32(row.pack), row.pack),
     ).lastrowid
     db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (state, number, row.readings, is_gap))
     return int(number or 0)

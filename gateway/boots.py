@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from base.errors import MessnetzError
 from gateway import eviction, gap_table
-from gateway.spool_records import EARLIEST_MS
+from gateway.spool_records import EARLIEST_MS, head_of
 from gateway.spool_schema import REJECTED, UNPLACED, WAITING
 from gateway.stamps import GRID_MS, Past, Timing, flagged
 from wire import batch as wire_batch
@@ -171,7 +171,7 @@ def place(
         samples: list[Sample] = []
         with contextlib.suppress(MessnetzError):
             samples = batch.samples() if batch is not None and batch.is_sound else []
-        if not samples:
+        if batch is None or not samples:
             gap_table.add(db, eviction.damaged(db, number, devices), boot)
             db.execute(
                 "UPDATE place SET state = ?, settled_at_ms = ?, reason = ?"
@@ -180,10 +180,12 @@ def place(
             )
             continue
         row = row_of([mark(flagged(_moved(sample, placing_ms), flags)) for sample in samples])
+        sealed_at_ms = batch.sealed_at_ms + placing_ms
+        head = head_of(batch.stream, sealed_at_ms, batch.readings, row.first_ms, row.last_ms)
         db.execute(
-            "UPDATE batch SET sealed_at_ms = sealed_at_ms + ?, first_ms = ?, last_ms = ?, crc = ?, pack = ?"
+            "UPDATE batch SET sealed_at_ms = ?, first_ms = ?, last_ms = ?, head = ?, crc = ?, pack = ?"
             " WHERE number = ?",
-            (placing_ms, row.first_ms, row.last_ms, zlib.crc32(row.pack), row.pack, number),
+            (sealed_at_ms, row.first_ms, row.last_ms, head, zlib.crc32(row.pack), row.pack, number),
         )
         db.execute(
             "UPDATE place SET state = ? WHERE state = ? AND settled_at_ms = 0 AND number = ?",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from base.errors import MessnetzError
 from gateway import gap_table
 from gateway.spool_records import EARLIEST_MS, SealedBatch
-from gateway.spool_schema import CONFIRMED, WAITING
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, WAITING
 from wire.gaps import Gap
 
 if TYPE_CHECKING:
@@ -97,9 +97,7 @@ def count(db: sqlite3.Connection, name: str, gone: Gone) -> None:
 
 def read_batch(db: sqlite3.Connection, number: int) -> SealedBatch | None:
     """Read one batch; None where it is not kept."""
-    row = db.execute(
-        "SELECT number, stream, sealed_at_ms, readings, crc, pack FROM batch WHERE number = ?", (number,)
-    ).fetchone()
+    row = db.execute(f"SELECT {BATCH_COLUMNS} FROM batch WHERE number = ?", (number,)).fetchone()  # noqa: S608 - a constant
     return SealedBatch(*row) if row else None
 
 
@@ -152,13 +150,12 @@ def damaged(db: sqlite3.Connection, number: int, devices: Iterable[str]) -> list
     Their times are Unix time where the batch's are.
     """
     since_ms, until_ms = stretch(db, number, number)
-    row = db.execute("SELECT first_ms, last_ms FROM batch WHERE number = ?", (number,)).fetchone() or (
-        since_ms,
-        until_ms,
-    )
-    if row[0] < EARLIEST_MS:
-        return gap_table.of_all(devices, row[0], row[1], "damaged")
-    return gap_table.of_all(devices, min(row[0], since_ms), max(row[1], until_ms), "damaged")
+    batch = read_batch(db, number)
+    if batch is not None and batch.is_head_sound:
+        if batch.first_ms < EARLIEST_MS:
+            return gap_table.of_all(devices, batch.first_ms, batch.last_ms, "damaged")
+        since_ms, until_ms = min(batch.first_ms, since_ms), max(batch.last_ms, until_ms)
+    return gap_table.of_all(devices, since_ms, until_ms, "damaged")
 
 
 def stretch(

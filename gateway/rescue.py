@@ -20,7 +20,6 @@ from base.files import sync
 from base.sqlite import CorruptError, FullError, transaction, translate, translated
 from gateway import bad_sectors, eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
-from gateway.spool_records import SealedBatch
 from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, UNPLACED, WAITING, lenient, prepare
 from wire.confirm import ranges
 from wire.gaps import REASONS, UNTIL
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gateway.spool_records import SealedBatch
     from wire.readings import Sample
 
 logger = logging.getLogger(__name__)
@@ -265,9 +265,9 @@ def _save(
         rows = salvage.batches(path)
         while chunk := list(islice(rows, _ROWS)):
             with transaction(db):
-                for row in chunk:
-                    if confirmed or not _is_confirmed(db, row.number):
-                        _save_one(db, row, is_placed=is_placed, is_opened=is_opened)
+                for batch in chunk:
+                    if confirmed or not _is_confirmed(db, batch.number):
+                        _save_one(db, batch, is_placed=is_placed, is_opened=is_opened)
             alive()
 
     with translated(new):
@@ -295,22 +295,21 @@ def _drop_confirmed(db: sqlite3.Connection) -> None:
             is_left = db.execute(f"DELETE FROM batch WHERE number IN ({some})", (CONFIRMED, _ROWS)).rowcount > 0  # noqa: S608 - a constant
 
 
-def _save_one(db: sqlite3.Connection, row: salvage.Row, *, is_placed: bool, is_opened: bool) -> None:
-    has_place = db.execute("SELECT 1 FROM place WHERE number = ?", (row.number,)).fetchone()
+def _save_one(db: sqlite3.Connection, batch: SealedBatch, *, is_placed: bool, is_opened: bool) -> None:
+    has_place = db.execute("SELECT 1 FROM place WHERE number = ?", (batch.number,)).fetchone()
     if is_placed and not has_place:
         return
-    db.execute(f"INSERT OR IGNORE INTO batch ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608 - a constant
+    db.execute(f"INSERT OR IGNORE INTO batch ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", batch)  # noqa: S608 - a constant
     if not is_opened:
         return
     samples: list[Sample] = []
-    batch = SealedBatch(row.number, row.stream, row.sealed_at_ms, row.readings, row.crc, row.pack)
     with contextlib.suppress(MessnetzError):
         samples = batch.samples()
     db.executemany("INSERT OR IGNORE INTO device VALUES (?)", {(sample.device,) for sample in samples})
     if not has_place:
         is_gap = any(reading.quantity == UNTIL for sample in samples for reading in sample.readings)
         state = WAITING if batch.is_placed else UNPLACED
-        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (state, row.number, row.readings, is_gap))
+        db.execute("INSERT INTO place VALUES (?, 0, ?, ?, ?, NULL)", (state, batch.number, batch.readings, is_gap))
 
 
 def _declare(db: sqlite3.Connection, known: Known, *, is_placed: bool) -> None:

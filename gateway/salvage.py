@@ -7,14 +7,13 @@ https://www.sqlite.org/fileformat2.html
 from __future__ import annotations
 
 import contextlib
-import re
 import struct
-import zlib
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from gateway import spool_log
+from gateway.spool_records import SealedBatch
 from gateway.spool_schema import PAGE_BYTES
-from wire.bounds import MAX_PAYLOAD_BYTES, MAX_TIME_MS
+from wire.bounds import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,22 +22,8 @@ if TYPE_CHECKING:
 _TABLE_LEAF = 13
 _MOST_LOCAL = PAGE_BYTES - 35
 _LEAST_LOCAL = (PAGE_BYTES - 12) * 32 // 255 - 23
-_COLUMNS = 8
-_STREAM = re.compile(r"[0-9a-f]{16}")
+_COLUMNS = 9
 _INT_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
-
-
-class Row(NamedTuple):
-    """A row of the table `batch`."""
-
-    number: int
-    stream: str
-    sealed_at_ms: int
-    readings: int
-    first_ms: int
-    last_ms: int
-    crc: int
-    pack: bytes
 
 
 class _Pages:
@@ -82,7 +67,7 @@ class _Pages:
         return bytes(found[:size])
 
 
-def batches(path: Path) -> Iterator[Row]:
+def batches(path: Path) -> Iterator[SealedBatch]:
     """Return every sound batch that the file and its log hold; one may come twice.
 
     Raises: OSError where the file cannot be opened.
@@ -102,7 +87,7 @@ def _read(file: IO[bytes], offset: int) -> bytes:
         return bytes(PAGE_BYTES)
 
 
-def _rows(pages: _Pages, page: bytes, start: int) -> Iterator[Row]:
+def _rows(pages: _Pages, page: bytes, start: int) -> Iterator[SealedBatch]:
     if page[start] != _TABLE_LEAF:
         return
     cells = min(int.from_bytes(page[start + 3 : start + 5], "big"), PAGE_BYTES // 4)
@@ -116,7 +101,7 @@ def _rows(pages: _Pages, page: bytes, start: int) -> Iterator[Row]:
                     break
 
 
-def _row(pages: _Pages, page: bytes, at: int, *, newest: bool) -> Row | None:
+def _row(pages: _Pages, page: bytes, at: int, *, newest: bool) -> SealedBatch | None:
     try:
         size, at = _varint(page, at)
         number, at = _varint(page, at)
@@ -137,7 +122,7 @@ def _payload(pages: _Pages, page: bytes, at: int, size: int, *, newest: bool) ->
     return page[at : at + local] + pages.chain(rest, size - local, newest=newest)
 
 
-def _decoded(number: int, record: bytes) -> Row | None:
+def _decoded(number: int, record: bytes) -> SealedBatch | None:
     end, at = _varint(record, 0)
     kinds: list[int] = []
     while at < end and len(kinds) <= _COLUMNS:
@@ -151,17 +136,8 @@ def _decoded(number: int, record: bytes) -> Row | None:
     for kind in kinds[2:-1]:
         numbers.append(kind - 8 if kind in (8, 9) else int.from_bytes(record[at : at + _INT_BYTES[kind]], "big"))
         at += _INT_BYTES[kind]
-    sealed_at_ms, readings, first_ms, last_ms, crc = numbers
-    pack = record[at : at + (kinds[-1] - 12) // 2]
-    row = Row(number, stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack)
-    return row if _is_sound(row) else None
-
-
-def _is_sound(row: Row) -> bool:
-    times_are_right = all(0 <= time <= MAX_TIME_MS for time in (row.sealed_at_ms, row.first_ms, row.last_ms))
-    return (
-        bool(_STREAM.fullmatch(row.stream)) and times_are_right and zlib.crc32(row.pack) == row.crc and row.pack != b""
-    )
+    batch = SealedBatch._make((number, stream, *numbers, record[at : at + (kinds[-1] - 12) // 2]))
+    return batch if batch.is_sound else None
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

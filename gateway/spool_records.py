@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wire import batch as wire_batch
 from wire.senml import RELATIVE_BELOW_S
@@ -18,26 +17,37 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 EARLIEST_MS = RELATIVE_BELOW_S * 1000
 """What is below counts from the start of the machine; what is not is Unix time."""
-_STREAM = re.compile(r"[0-9a-f]{16}")
 
 
-@dataclass(frozen=True)
-class SealedBatch:
-    """One batch as it lies in the spool."""
+class SealedBatch(NamedTuple):
+    """One batch as it lies in the spool, column by column."""
 
     number: int
     stream: str
     sealed_at_ms: int
     """Unix time; before the batch is placed, the time since the start of the machine, as all times in its pack."""
     readings: int
+    first_ms: int
+    """Of its oldest reading."""
+    last_ms: int
+    head: int
+    """As `head_of` computed it when the batch was sealed, or placed."""
     crc: int
-    """CRC-32 of the pack, computed when it was sealed."""
+    """CRC-32 of the pack, computed then, too."""
     pack: bytes
 
     @property
+    def is_head_sound(self) -> bool:
+        """Whether the disk gave back of the other columns what was written."""
+        return self.head == head_of(self.stream, self.sealed_at_ms, self.readings, self.first_ms, self.last_ms)
+
+    @property
     def is_sound(self) -> bool:
-        """Whether the disk gave back what was written: a flipped bit must not become a measurement."""
-        return zlib.crc32(self.pack) == self.crc and _STREAM.fullmatch(self.stream) is not None
+        """Whether the disk gave back what was written: a flipped bit must not become a measurement.
+
+        Nor another stream or time of sealing: such a batch would wait for its confirm for ever.
+        """
+        return self.is_head_sound and zlib.crc32(self.pack) == self.crc
 
     @property
     def is_placed(self) -> bool:
@@ -55,6 +65,11 @@ class SealedBatch:
         """
         earliest_ms = EARLIEST_MS if self.is_placed else 0
         return wire_batch.open_pack(*wire_batch.open_header(self.payload()), earliest_s=earliest_ms / 1000)
+
+
+def head_of(stream: str, sealed_at_ms: int, readings: int, first_ms: int, last_ms: int) -> int:
+    """CRC-32 of what a batch's row says beside its pack; the number is the key by which it is found."""
+    return zlib.crc32(f"{stream} {sealed_at_ms} {readings} {first_ms} {last_ms}".encode())
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ PAGE_BYTES = 1024
 JUMP = 1_000_000
 """Where batches may be lost, new numbers begin so far above the highest one known: none is used twice."""
 UNPLACED, CONFIRMED, WAITING, REJECTED = 0, 1, 2, 3
-BATCH_COLUMNS = "number, stream, sealed_at_ms, readings, first_ms, last_ms, crc, pack"
+BATCH_COLUMNS = "number, stream, sealed_at_ms, readings, first_ms, last_ms, head, crc, pack"
 
 _FIRST = """
 CREATE TABLE batch (
@@ -30,7 +30,8 @@ CREATE TABLE batch (
   readings INTEGER NOT NULL,
   first_ms INTEGER NOT NULL,              -- oldest and newest reading
   last_ms INTEGER NOT NULL,
-  crc INTEGER NOT NULL,
+  head INTEGER NOT NULL,                  -- checksum of all that stands before, but the number
+  crc INTEGER NOT NULL,                   -- checksum of the pack, as it is sent
   pack BLOB NOT NULL
 ) STRICT;
 CREATE TABLE place (

@@ -261,7 +261,7 @@ def test_confirms_are_marked_with_the_seal_and_only_once() -> None:
     """A seal that fails keeps them for the next one."""
     disk = Disk()
     sealer, uplink, _ = _sealer(disk)
-    uplink.sent(SealedBatch(1, STREAM, 0, 1, 0, b""), 0)
+    uplink.sent(SealedBatch(1, STREAM, 0, 1, 0, 0, 0, 0, b""), 0)
     uplink.confirm(Confirm(STREAM, 0, [(1, 1)]), 0)
     disk.is_full = True
     assert not asyncio.run(sealer.seal())

@@ -244,6 +244,37 @@ def _damage(path: Path, number: int) -> None:
         second.execute("UPDATE batch SET pack = ? WHERE number = ?", (damaged, number))
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("stream", "'0123456789abcdef'"),
+        ("stream", "'?'"),
+        ("sealed_at_ms", "sealed_at_ms + (1 << 40)"),
+        ("sealed_at_ms", "1"),
+        ("readings", "readings + 1"),
+        ("first_ms", "1"),
+        ("last_ms", "last_ms + (1 << 40)"),
+    ],
+)
+def test_a_batch_whose_head_the_disk_has_damaged_is_set_aside(path: Path, column: str, value: str) -> None:
+    """Sent with it, nobody would confirm it: it would be of another stream, or of the future, for ever."""
+    spool = _open(path)
+    spool.seal([_samples()], Settled(), NOW_MS)
+    spool.seal([_samples()], Settled(), NOW_MS + 1000)
+    spool.seal([_samples()], Settled(), NOW_MS + 2000)
+    spool.close()
+    with closing(sqlite3.connect(path)) as second, second:
+        second.execute(f"UPDATE batch SET {column} = {value} WHERE number = 2")  # noqa: S608 - of the cases above
+    spool = _open(path)
+    assert [batch.number for batch in spool.next_to_send(10)] == [1, 3]
+    assert spool.totals().rejected_batches == 1
+    assert spool.gaps()
+    for gap in spool.gaps():
+        assert gap.reason == "damaged"
+        assert NOW_MS - 3_600_000 < gap.since_ms <= gap.until_ms < NOW_MS + 3_600_000
+    spool.close()
+
+
 def test_a_gap_whose_batch_the_disk_has_damaged_is_sealed_again(path: Path) -> None:
     """What is lost is said, also where the word of it was lost on the way; and no other gap is made of it."""
     gap = Gap("main", NOW_MS - 5000, NOW_MS, "disk", 5)

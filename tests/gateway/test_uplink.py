@@ -17,7 +17,7 @@ STREAM, OLD = "a" * 16, "b" * 16
 
 
 def _batch(number: int, stream: str = STREAM) -> SealedBatch:
-    return SealedBatch(number, stream, 1000 * number, 5, 0, b"")
+    return SealedBatch(number, stream, 1000 * number, 5, 0, 0, 0, 0, b"")
 
 
 def _uplink(window: int = 4, rate: float = 0.0) -> Uplink:
