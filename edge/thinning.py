@@ -106,8 +106,12 @@ class _Sums:
         self.energy += 10.0 ** (min(value, HIGHEST_LEVEL) / 10.0)
         self.flags |= reading.flags
 
-    def made(self, by: By) -> float:  # noqa: PLR0911 - one return a rule
-        """Make one value of all."""
+    def made(self, by: By) -> float:
+        """Make one value of all; of such as no arithmetic can be done with, the last one."""
+        value = self._made(by)
+        return value if math.isfinite(value) else self.last
+
+    def _made(self, by: By) -> float:  # noqa: PLR0911 - one return a rule
         match by:
             case "mean":
                 return self.total / self.count
@@ -120,7 +124,7 @@ class _Sums:
             case "vector":
                 return self._direction()
             case "energetic":
-                return 10.0 * math.log10(self.energy / self.count)
+                return 10.0 * math.log10(self.energy / self.count) if self.energy else self.highest
             case "volume_weighted":
                 return self.weighted / self.weight if self.weight else self.total / self.count
         return self.last

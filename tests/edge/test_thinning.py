@@ -112,6 +112,23 @@ def test_a_value_that_cannot_be_is_the_sample_where_there_is_no_other() -> None:
     assert _made(Rule("pm25", "pm25", "mean"), [{"pm25": 4131.0}, {"pm25": 4133.0}]) == 4132.0
 
 
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        (Rule("sound_laeq", "sound_laeq", "energetic"), -9999.0),
+        (Rule("active_power", "active_power", "mean"), 1.7e308),
+        (Rule("rain", "rain", "sum"), 1.7e308),
+        (Rule("temp_water_return", "temp_water_return", "volume_weighted"), 1.7e308),
+    ],
+)
+def test_numbers_that_no_arithmetic_can_be_done_with_are_a_sample_too(rule: Rule, value: float) -> None:
+    """A faulty sensor says -9999 dB for a whole interval, which have no energy; two such powers have no sum.
+
+    Its sample is there, to be flagged: infinity would cost the rest of it, and an exception every sample after it.
+    """
+    assert _made(rule, [{rule.of: value}, {rule.of: value}]) == value
+
+
 def test_a_speed_that_cannot_be_gives_its_direction_no_weight() -> None:
     """One garbled storm turns no day of wind."""
     words = [{"wind_dir": 0.0, "wind_speed": 5.0}, {"wind_dir": 90.0, "wind_speed": 4000.0}]
