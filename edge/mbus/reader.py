@@ -145,8 +145,11 @@ class MeterReader:
             if found.address != self._target.address:
                 raise DamagedError(f"an answer of the meter at address {found.address}")
             return
-        if found.information not in (telegram.LONG_HEADER, telegram.FIXED):
-            return  # it does not say whose it is: an error that the selected meter reports, say
+        if found.information == telegram.FIXED:
+            number = found.content[3::-1].hex().upper()
+            if not self._target.address.is_number(number):
+                raise DamagedError(f"an answer of the meter {number}")
+        # what has another header does not say whose it is: an error that the selected meter reports, say
         if found.information == telegram.LONG_HEADER and len(found.content) >= telegram.LONG_HEADER_BYTES:
             address = telegram.read_address(found.content[:8])
             if not self._target.address.is_met_by(address):

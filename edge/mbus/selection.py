@@ -43,10 +43,13 @@ class Selection(NamedTuple):
         """Whether a meter is the one meant, or one of them."""
         from edge.mbus.telegram import letters  # noqa: PLC0415 - the decoder is loaded with the first answer
 
-        digits = all(own in ("F", other) for own, other in zip(self.number, address.number, strict=True))
         maker = self.maker == b"\xff\xff" or letters(self.maker) == address.manufacturer
         version = self.version in (WILDCARD, address.version)
-        return digits and maker and version and self.medium in (WILDCARD, address.medium_code)
+        return self.is_number(address.number) and maker and version and self.medium in (WILDCARD, address.medium_code)
+
+    def is_number(self, number: str) -> bool:
+        """Whether a number is the one meant, or one of them: all that the fixed data structure tells of a meter."""
+        return all(own in ("F", other) for own, other in zip(self.number, number, strict=False))
 
 
 def parse(text: str) -> Selection | None:

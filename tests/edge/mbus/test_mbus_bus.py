@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pytest
@@ -15,17 +16,18 @@ from edge.drivers import plan_bus
 from edge.interface import NoAnswerError, ParkedError
 from edge.mbus.driver import MbusPlan
 from edge.mbus.errors import DamagedError, RefusedError
+from edge.mbus.reader import MeterReader
 from simulator.devices import Journal
 from simulator.heat import HEAT_METER
 from simulator.mbus import HeatMeter, MbusLine, Plate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-    from pathlib import Path
 
     from edge.interface import Bus, Measured
 
 P = ParamSpec("P")
+FIXED = "68 13 13 68 08 05 73 78 56 34 12 0a 00 e9 7e 01 00 00 00 35 01 00 00 3c 16"
 AT_MS = 1_790_000_000_000
 QUANTITIES = tuple(HEAT_METER.addresses)
 
@@ -152,6 +154,29 @@ async def test_another_meters_answer_is_not_taken(tmp_path: Path) -> None:
             await bus.read("heat-1")
         wrong.faults.clear("heat-1")
         assert (await bus.read("heat-1")).readings
+
+
+@pytest.mark.parametrize(("number", "is_its_own"), [("12345678", True), ("1234567F", True), ("12345679", False)])
+@on_a_loop
+async def test_an_old_meter_that_was_selected_says_whose_its_answer_is(number: str, *, is_its_own: bool) -> None:
+    """The fixed data structure has a number, too: the late answer of another meter at 253 is refused."""
+
+    class Answers:
+        """A line on which the meter 12345678 answers, whoever was selected."""
+
+        address, asked_at_s = "line", 1.0
+
+        async def ask(self, question: bytes) -> bytes:
+            """Acknowledge, or answer."""
+            return bytes.fromhex(FIXED) if question[:2] == b"\x10\x7b" else b"\xe5"
+
+    target = planned(Path("line"), f"secondary: '{number}'").devices[0]
+    reading = MeterReader(target, tries=1).read(Answers())  # type: ignore[arg-type]
+    if is_its_own:
+        assert (await reading).readings
+        return
+    with pytest.raises(DamagedError, match="an answer of the meter 12345678"):
+        await reading
 
 
 @on_a_loop
