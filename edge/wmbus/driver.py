@@ -140,12 +140,14 @@ def _targets(document: Document, path: Path_, config: WmbusBusConfig) -> list[Wm
     targets: list[WmbusTarget] = []
     for index, device in enumerate(config.devices):
         at = (*path, "devices", index)
+        names_no_maker = config.format == "wmbusmeters"
         for other in targets:
             if other.number == device.number.upper() and (
-                None in (other.maker, device.maker) or other.maker == device.maker
+                names_no_maker or None in (other.maker, device.maker) or other.maker == device.maker
             ):
                 found = f"{device.number}, which {other.id!r} has"
-                raise document.error((*at, "number"), found, "a meter of its own; of two makers, each with its 'maker'")
+                rest = "wmbusmeters does not say whose" if names_no_maker else "of two makers, each with its 'maker'"
+                raise document.error((*at, "number"), found, f"a meter of its own; {rest}")
         profile = planning.profile_of(document, (*at, "profile"), device.profile, "wmbus", profiles.load)
         if config.format == "wmbusmeters" and not profile.wmbus.fields:
             raise document.error(

@@ -118,11 +118,15 @@ class Meters:
         return [] if data is None or is_of_no_time else self.telegram(data, at_s, at_ms)
 
     def report(self, payload: bytes, at_s: float) -> list[Said]:
-        """Return what a message of a wmbusmeters daemon says."""
+        """Return what a message of a wmbusmeters daemon says.
+
+        One without a time may be of any age, since the broker keeps it while we are away.
+        """
         document = _object(payload)
         number = document.get("id")
         if not isinstance(number, str):
             return []
+        at_ms = _time_ms(document)
         said: list[Said] = []
         for each in self._wanted.values():
             if each.number != number.upper():
@@ -135,7 +139,10 @@ class Meters:
                 why = "none of its fields is in the profile; encrypted, perhaps, and wmbusmeters lacks the key"
                 said.append(Said(each.device, None, why))
                 continue
-            said.append(self._taken(each, readings, (), at_s, _time_ms(document)))
+            if at_ms is None:
+                said.append(Said(each.device, None, "it has no 'timestamp', so nobody knows when that was"))
+                continue
+            said.append(self._taken(each, readings, (), at_s, at_ms))
         return said
 
     def _of(self, address: Address) -> list[Wanted]:

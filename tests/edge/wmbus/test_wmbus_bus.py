@@ -425,7 +425,10 @@ async def test_reports_of_wmbusmeters_are_readings(tmp_path: Path) -> None:
     assert next_one.measured is not None
     (garbled,) = await interpreter.understand(message({"id": "36363636", "meter": "kamheat"})) or ()
     assert "none of its fields" in garbled.garbled
-    (gj,) = await interpreter.understand(message({"id": "36363636", "total_energy_consumption_gj": 1})) or ()
+    (timeless,) = await interpreter.understand(message({"id": "36363636", "total_volume_m3": 1})) or ()
+    assert (timeless.measured, "no 'timestamp'" in timeless.garbled) == (None, True)
+    in_gj = {"id": "36363636", "total_energy_consumption_gj": 1, "timestamp": "2026-11-22T18:09:50Z"}
+    (gj,) = await interpreter.understand(message(in_gj)) or ()
     assert gj.measured is not None
     assert volumes(gj.measured)["heat_energy"] == 277.777777777778
     for other in ({**report, "id": "1"}, [1], b"\xff", b"{", {"id": 5}):
@@ -474,6 +477,14 @@ async def test_raw_telegrams_on_a_broker_are_readings(tmp_path: Path) -> None:
         ("  mqtt: {host: b}\n  topics: [x, 'a/#/b']\n  format: telegrams", METERS, "'a/#/b'; expected a topic filter"),
         ("  mqtt: {host: b}\n  topics: ['a+/b']\n  format: telegrams", METERS, "'a+/b'; expected a topic filter"),
         ("  serial: /dev/x\n  receiver: cul", (METERS[0], METERS[0].replace("id: water", "id: two")), "its own"),
+        (
+            "  mqtt: {host: b}\n  topics: [x]\n  format: wmbusmeters",
+            (
+                METERS[0].replace("id: water", "id: water, maker: SEN"),
+                METERS[0].replace("id: water", "id: two, maker: KAM"),
+            ),
+            "wmbusmeters does not say whose",
+        ),
         ("  serial: /dev/x\n  receiver: cul", (METERS[0].replace("33225544", "3322"),), "eight digits"),
         (
             "  serial: /dev/x\n  receiver: cul",
