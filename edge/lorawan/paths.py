@@ -92,9 +92,11 @@ def _chosen(conditions: dict[str, str]) -> Path:
 
 
 def word(value: object) -> str:
-    """Write a value as a profile does: `true`, `3`, `open`; None is `null`."""
+    """Write a value as a profile does: `true`, `3` (3.0 likewise), `open`; None is `null`."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return str(int(value)) if value.is_integer() else f"{value:.15g}"

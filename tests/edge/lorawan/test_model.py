@@ -112,6 +112,17 @@ def test_no_value(given: object) -> None:
     assert (said.now.readings, said.now.without_value, said.fault) == ((), ("co2_indoor",), None)
 
 
+@pytest.mark.parametrize(
+    ("given", "is_none"),
+    [(4294967295, True), (4294967295.0, True), (16777215.0, True), (4294967000.0, False), (16777215.4, False)],
+)
+def test_large_numbers_that_mean_no_value_are_known_to_the_last_digit(given: float, *, is_none: bool) -> None:
+    """Whether they come as whole numbers or, as all from ChirpStack, as floats; and their neighbours are values."""
+    value = {"path": "x", "no_value": [4294967295, 16777215]}
+    said = _model({"active_energy_import": value}).read({"x": given}, NOW_MS)
+    assert (said.now.without_value == ("active_energy_import",), said.now.readings == ()) == (is_none, is_none)
+
+
 def test_what_a_message_does_not_hold_is_no_fault() -> None:
     """Devices send their values in several messages."""
     said = _model({"temp_air": {"path": "a"}, "humidity": {"path": "b"}}).read({"b": 40}, NOW_MS)
