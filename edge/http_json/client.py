@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from base.errors import ConfigError, PermanentError, TransientError
+from base.errors import ConfigError, PermanentError, Position, TransientError
 from base.secrets import read_secret
 from base.version import VERSION
 from edge.interface import NoAnswerError
@@ -25,6 +25,8 @@ MAX_BYTES = 1 << 20
 MOST_REDIRECTS = 3
 CHUNK = 1 << 16
 LONGEST_RETRY_S = 86_400.0
+SHOWN = 160
+"""Characters of what a server says, in a sentence."""
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -81,7 +83,7 @@ class Request:
         except ssl.SSLCertVerificationError as error:
             raise NoAnswerError(f"{server}: its certificate is not good ({error.verify_message})") from error
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a header that is none
-            raise NoAnswerError(f"{server}: no answer ({str(error) or type(error).__name__})") from error
+            raise NoAnswerError(f"{server}: no answer ({_shown(str(error)) or type(error).__name__})") from error
         raise PermanentError(f"{server}{self._path}: leads from one place to the next")
 
     def _once(self, target: str, headers: dict[str, str], deadline_s: float) -> Answer | str:
@@ -131,7 +133,7 @@ class Request:
             headers["If-Modified-Since"] = self._validators.last_modified
         for name, file in self._server.secrets:
             try:
-                secret = read_secret(Path(file), "a secret of this server")
+                secret = _secret(Path(file), is_header=name != "password")
             except ConfigError as error:
                 raise NoAnswerError(f"{self._server} is not asked: {error}") from error
             if name == "password":
@@ -153,18 +155,18 @@ class Request:
 
     def _judge(self, response: http.client.HTTPResponse) -> None:
         """Refuse what is no answer."""
-        status, where = response.status, f"{self._server}{self._path}"
+        status, reason, where = response.status, _shown(response.reason), f"{self._server}{self._path}"
         if status in (200, 304):
             return
         if status in (401, 403):
-            raise PermanentError(f"{where}: refuses us ({status} {response.reason}); see its user, password or token")
+            raise PermanentError(f"{where}: refuses us ({status} {reason}); see its user, password or token")
         if status == 404:
             raise PermanentError(f"{where}: not found (404); see 'url' and 'parts'")
         if status == 429 or status >= 500:
             text = response.getheader("Retry-After") or ""
             after_s = min(float(text), LONGEST_RETRY_S) if text.isascii() and text.isdigit() else None
-            raise TransientError(f"{where}: cannot answer now ({status} {response.reason})", retry_after_s=after_s)
-        raise PermanentError(f"{where}: answers {status} {response.reason}")
+            raise TransientError(f"{where}: cannot answer now ({status} {reason})", retry_after_s=after_s)
+        raise PermanentError(f"{where}: answers {status} {reason}")
 
     def _body(
         self, response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline_s: float
@@ -185,3 +187,19 @@ class Request:
                 return bytes(body)
             body += chunk
         raise PermanentError(f"{self._server}{self._path}: answers with more than {MAX_BYTES >> 20} MiB")
+
+
+def _shown(text: str) -> str:
+    """Return what a server said as a log can have it: short, and without what a terminal obeys."""
+    return "".join(character if character.isprintable() else " " for character in text[:SHOWN]).strip()
+
+
+def _secret(file: Path, *, is_header: bool) -> str:
+    """Read a secret; what no header can carry is refused here, since http.client's own error would show it.
+
+    Raises: ConfigError.
+    """
+    secret = read_secret(file, "a secret of this server")
+    if is_header and not (secret.isascii() and secret.isprintable()):
+        raise ConfigError(Position(file), "several lines, or characters that no header carries", "the secret alone")
+    return secret

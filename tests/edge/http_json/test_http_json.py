@@ -192,6 +192,39 @@ def test_secrets_come_from_files_that_nobody_else_reads(server: Scripted, tmp_pa
     assert server.asked[1][1]["authorization"] == "Bearer abc"
 
 
+@pytest.mark.parametrize("content", ["secret\nsecond", "secret\rsecond", "secret\0", "secret€"])
+@pytest.mark.parametrize("name", ["bearer", "X-Api-Key:"])
+def test_a_secret_that_no_header_can_carry_is_not_told(
+    server: Scripted, tmp_path: Path, content: str, name: str
+) -> None:
+    """A line too many in its file: the error names the file, and no word of what stands in it."""
+    file = tmp_path / "token"
+    file.write_text(content, newline="")
+    file.chmod(0o600)
+    error = str(refused(bus_of(server.port, secrets=((name, str(file)),))))
+    assert f"{file}:1" in error
+    assert "the secret alone" in error
+    assert not any(word in error for word in ("second", "€", "u20ac"))
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 500 \x1b[31mred\x07" + b"x" * 3000, b"\x1b[31m" + b"x" * 3000, b"HTTP/1.1 418 \x1b" + b"x" * 3000],
+)
+def test_what_a_server_says_is_short_and_plain_in_an_error(server: Scripted, answer: bytes) -> None:
+    """It goes into the log and to a technician's terminal."""
+
+    def says(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(answer + b"\r\n\r\n")
+        handler.connection.close()
+
+    server.answer = says
+    error = str(refused(bus_of(server.port)))
+    assert error.isprintable()
+    assert len(error) < 400
+
+
 def test_nobody_leads_us_to_another_host(server: Scripted, tmp_path: Path) -> None:
     """There our secrets would be told; within the host a redirect is followed, and a circle is left."""
     server.answer = lambda handler: say(handler, status=302, Location="http://evil.example/data.json")
