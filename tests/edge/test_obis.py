@@ -61,6 +61,15 @@ def test_units_are_turned_into_the_quantitys(said: Value, name: str, expected: f
     assert reading.value == pytest.approx(expected, rel=1e-15)
 
 
+@pytest.mark.parametrize(("said", "expected"), [("", 1.2963), ("kWh", 1296.3)])
+def test_a_value_without_a_unit_has_the_one_of_its_profile(said: str, expected: float) -> None:
+    """One with a unit has its own: the same digits in Wh and kWh are a factor of 1000 apart."""
+    register = Register(obis="1.8.0", unit="Wh")
+    values = {("1-0", "1.8.0"): Value(Decimal("1296.3"), said)}
+    (reading,) = Map({"active_energy_import": register}, {}).readings(values).readings
+    assert reading.value == expected
+
+
 @pytest.mark.parametrize(
     ("text", "unit"), [("KWH", "kWh"), ("kWh", "kWh"), ("MWh", "MWh"), ("mA", "mA"), ("m³", "m3"), ("?", "?")]
 )

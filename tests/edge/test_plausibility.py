@@ -327,6 +327,28 @@ def test_nothing_a_device_says_raises(said: list[tuple[str, float, float]]) -> N
         )
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "flags"),
+    [
+        ([(0.0, 230.0), (10.0, 231.0)], (20.0, 400.0), STEP),
+        ([(0.0, 230.0), (10.0, 231.0)], (20.0, 232.0), 0),
+        ([(0.0, 230.0), (10.0, 400.0)], (50.0, 400.5), STEP),
+        ([(0.0, 230.0), (10.0, 400.0), (50.0, 400.5)], (70.0, 401.0), 0),
+        ([(10.0 * n, 230.0) for n in range(2160)], (6 * HOUR, 230.0), STUCK),
+        ([(10.0 * n, 230.0) for n in range(1000)], (10_000.0, 230.0), 0),
+    ],
+)
+@pytest.mark.parametrize("by_s", [0.0, -5e5])
+def test_a_gauge_goes_on_over_a_restart(
+    before: list[tuple[float, float]], after: tuple[float, float], flags: int, by_s: float
+) -> None:
+    """It steps from where it was, a new level is counted on, and it has been stuck for as long as it was."""
+    judge, restarted = _judge("voltage"), _judge("voltage")
+    _play(judge, "voltage", before)
+    restarted.recall(judge.remember(), by_s, 0.0)
+    assert _play(restarted, "voltage", [(after[0] + by_s, after[1])]) == [flags]
+
+
 @given(script, st.integers(0, 60), st.floats(-1e6, 1e6))
 def test_a_restart_at_any_point_changes_no_flag(said: list[tuple[str, float, float]], at: int, by_s: float) -> None:
     """What a judge remembers is all that it knows, also where the clock of the next run reads differently."""

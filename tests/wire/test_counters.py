@@ -61,6 +61,21 @@ def test_a_jump_is_never_booked_however_long_it_lasts() -> None:
     assert not any(verdict.flags for verdict in verdicts[3:])
 
 
+def test_three_readings_in_a_minute_are_no_segment() -> None:
+    """However well they fit each other: a converter that starts says the same wrong thing for a while."""
+    readings = [[0, 5000.0], [1, 12.1], [1.3, 12.1], [1.6, 12.1], [2, 12.1], [30.9, 12.2], [31, 12.2]]
+    verdicts = _play(Rules(30 / 3600, 0.1), readings)
+    assert [verdict.event for verdict in verdicts[1:]] == ["fall", "held", "held", "held", "held", "segment"]
+
+
+@pytest.mark.parametrize(("hours", "event"), [(24, ""), (40, "jump")])
+def test_a_counter_that_rested_for_a_month_catches_up_a_day_at_most(hours: float, event: str) -> None:
+    """It was read all the while: what it did not count then it cannot have counted before."""
+    readings = [[15 * n, 100.0] for n in range(30 * 96)]
+    verdicts = _play(Rules(30 / 3600, 0.1), [*readings, [15 * 30 * 96, 100.0 + 30 * hours]])
+    assert verdicts[-1].event == event
+
+
 def test_a_new_segment_says_what_stays_unknown() -> None:
     """From the last reading believed to the first of the run; what it books began with that one."""
     verdict = _play(Rules(30 / 3600, 0.1), [[0, 5000.0], [15, 12.1], [30, 12.3], [45, 12.6]])[-1]

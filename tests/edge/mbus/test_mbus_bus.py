@@ -179,6 +179,19 @@ async def test_an_old_meter_that_was_selected_says_whose_its_answer_is(number: s
         await reading
 
 
+@pytest.mark.parametrize("secondary", ["66660002", "66660001 KAM", "66660001 LUG 08", "66660001 LUG 07 06"])
+@on_a_loop
+async def test_an_answer_of_a_meter_that_was_not_selected_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secondary: str
+) -> None:
+    """Whatever of number, maker, version and medium is another's: it is refused, though it comes from 253."""
+    monkeypatch.setattr(Plate, "is_meant", lambda *_: True)
+    line = MbusLine([meter(1)], tmp_path / "line")
+    async with at_work(line, planned(tmp_path / "line", f"secondary: '{secondary}'")) as bus:
+        with pytest.raises(DamagedError, match="an answer of the meter 66660001 LUG"):
+            await bus.read("heat-1")
+
+
 @on_a_loop
 async def test_a_silent_meter_is_parked_and_costs_the_others_nothing(tmp_path: Path) -> None:
     """After two failures it is not asked; its neighbour is read all the while."""

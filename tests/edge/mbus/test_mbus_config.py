@@ -15,6 +15,7 @@ from edge.mbus import profile as profiles
 from edge.mbus.driver import USUAL, MbusPlan
 from edge.mbus.mapping import Selector
 from edge.mbus.records import Record
+from edge.mbus.records import parse as parse_records
 from edge.mbus.telegram import Address
 from edge.stream import SerialPort, TcpEndpoint
 from wire import profile as public
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAT = "{id: heat, profile: generic/mbus-heat, site: town, address: 1}"
+TOP_BIT = bytes.fromhex("04 16 01 00 00 80")
+"""A volume in m3."""
 WATER = '{id: water, profile: generic/mbus-water, site: town, secondary: "12345678"}'
 
 
@@ -201,6 +204,14 @@ def test_a_row_puts_a_meters_faults_right(tmp_path: Path) -> None:
     pulses = Record("dimensionless", 5)
     found = mapping.compiled(profile, profile.mbus.records, {"weight": 100}).apply([pulses])
     assert [(each.name, each.value, each.unit) for each in found.readings] == [("heat_volume", 0.5, "m3")]
+
+
+@pytest.mark.parametrize(("more", "expected"), [("", -2147483647.0), (", unsigned: true", 2147483649.0)])
+def test_a_row_says_that_a_meter_counts_into_the_top_bit(tmp_path: Path, more: str, expected: float) -> None:
+    """Golden case 6: 80 00 00 01 is 2147483649 of a meter that is known to count so, whatever the norm says."""
+    profile = profile_of(tmp_path, f"heat_volume: {{record: volume{more}}}")
+    found = mapping.compiled(profile, profile.mbus.records, {}).apply(parse_records(TOP_BIT).records)
+    assert [each.value for each in found.readings] == [expected]
 
 
 @pytest.mark.parametrize(

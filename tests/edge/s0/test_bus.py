@@ -341,6 +341,10 @@ def test_the_kernel_counts_while_the_agent_does_not(tmp_path: Path) -> None:
         assert (await _values(bus))["pulses"] == 82
         stands(13)
         assert (await _values(bus))["pulses"] == 83
+        await bus.close()
+        stands(400)  # of yet another boot: all of it is new, though it stands higher than before
+        bus, stands = _kernel_bus(tmp_path, FIRST)
+        assert (await _values(bus))["pulses"] == 483
 
     asyncio.run(play())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pymbusparser
@@ -239,9 +240,13 @@ def test_a_key_that_is_added_is_used(tmp_path: Path) -> None:
     assert found(address) is None
     now[0] += keys.LOOK_AGAIN_S
     assert found(address) == bytes.fromhex(MODE_5_KEY)
+    file.write_text(f"12345678: {SESSION_KEY}\n")
+    os.utime(file, ns=(0, 1))  # another time than before, also on a disk that keeps no fractions of a second
+    now[0] += keys.LOOK_AGAIN_S
+    assert found(address) == bytes.fromhex(SESSION_KEY)
     file.write_text("broken\n")
     now[0] += keys.LOOK_AGAIN_S
-    assert found(address) == bytes.fromhex(MODE_5_KEY)
+    assert found(address) == bytes.fromhex(SESSION_KEY)
 
 
 def test_a_telegram_on_the_command_line_is_shown(tmp_path: Path) -> None:
