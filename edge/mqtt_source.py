@@ -51,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 """What is longer is no measurement: passed over, and counted."""
+MOST_PACKET_BYTES = 1 << 20
+"""What is longer by far a broker of MQTT 5 keeps to itself (Maximum Packet Size): MQTT allows 256 MB, and paho takes a
+message into memory whole. One that killed the agent would come again, and kill it again."""
 MOST_ASKED_FOR = 500
 """Messages that a broker of MQTT 5 may send unacknowledged (Receive Maximum)."""
 MOST_HELD = 2000
@@ -316,6 +319,7 @@ class _Connection(Connection):
         wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         wishes.SessionExpiryInterval = SESSION_S
         wishes.ReceiveMaximum = MOST_ASKED_FOR
+        wishes.MaximumPacketSize = MOST_PACKET_BYTES
         client.connect(host, port, self._config.keepalive_s, clean_start=False, properties=wishes)
 
     def _subscribe(self, client: paho.Client) -> None:

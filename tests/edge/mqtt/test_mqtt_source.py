@@ -263,6 +263,32 @@ def test_an_oversized_message_is_passed_over_and_forgotten(
     publisher.close()
 
 
+def test_a_message_of_megabytes_stays_with_the_broker(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent never has it in memory, and what comes behind it comes."""
+    came: list[int] = []
+    took = MqttSource.took
+
+    def counted(source: MqttSource, message: Message) -> None:
+        came.append(len(message.payload))
+        took(source, message)
+
+    monkeypatch.setattr(MqttSource, "took", counted)
+    topic = uuid.uuid4().hex
+    publisher = Publisher(mosquitto.port)
+
+    async def scene() -> list[str]:
+        source = MqttSource(session(mosquitto, protocol="5"), [Subscription(topic)], "scene")
+        await connected(source)
+        publisher.say(topic, "x" * (10 << 20), "short")
+        found = texts(await take(source, 1))
+        await source.close()
+        return found
+
+    assert asyncio.run(scene()) == ["short"]
+    assert came == [5]
+    publisher.close()
+
+
 def test_memory_is_bounded_and_nothing_is_lost_by_it(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     """What there is no room for is left to the broker, and comes when there is."""
     monkeypatch.setattr(mqtt_source, "MOST_HELD", 16)
