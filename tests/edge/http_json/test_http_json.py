@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -238,6 +239,26 @@ def test_nobody_leads_us_to_another_host(server: Scripted, tmp_path: Path) -> No
     server.answer = lambda handler: say(handler, status=301, Location=handler.path)
     assert "from one place to the next" in str(refused(bus_of(server.port)))
     del tmp_path
+
+
+def test_a_request_that_was_given_up_ends(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that says "go on" for ever never lets http.client see its time-out: its thread would run for good."""
+    monkeypatch.setattr(module, "GRACE_S", 0.1)
+    is_over = threading.Event()
+
+    def says_go_on(handler: BaseHTTPRequestHandler) -> None:
+        with contextlib.suppress(OSError):
+            while not is_over.is_set():
+                handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    server.answer = says_go_on
+    bus = bus_of(server.port, timeout_s=0.5)
+    assert "no answer within 0.5 s" in str(refused(bus))
+    assert bus._hanging is not None
+    bus._hanging.join(PATIENCE_S)
+    was_alive = bus._hanging.is_alive()
+    is_over.set()
+    assert not was_alive
 
 
 LONG = b"x" * (client.MAX_BYTES + 100)
