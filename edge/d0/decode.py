@@ -34,11 +34,12 @@ def command(*, given: str, as_json: bool) -> None:
         click.echo(json.dumps({"telegrams": rows, "errors": errors}))
         return
     for ident, each in said:
-        click.echo(f"/{ident}" if ident else "-")
+        click.echo(f"/{_shown(ident)}" if ident else "-")
         for line in each.lines:
             value = each.values.get(key) if (key := parse(line.code)) else None
             number = f"{value.number} {value.unit}" if value else ""
-            click.echo(f"  {line.code:24} {number:20} {' '.join(f'({group})' for group in line.groups)}".rstrip())
+            text = _shown(" ".join(f"({group})" for group in line.groups))
+            click.echo(f"  {line.code:24} {_shown(number):20} {text}".rstrip())
     for error in errors:
         click.echo(error, err=True)
 
@@ -84,3 +85,8 @@ def _row(ident: str, said: Lines) -> dict[str, object]:
             row["time"] = said.timed[key].time
         rows.append(row)
     return {"ident": ident, "number": said.number, "values": rows}
+
+
+def _shown(text: str) -> str:
+    """Return a text without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "." for character in text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from dsmr_parser import telegram_specifications
 from dsmr_parser.parsers import TelegramParser
 
@@ -80,6 +81,16 @@ def test_case(folder: Path) -> None:
 def test_every_profile_has_a_case(name: str) -> None:
     """No profile ships without a telegram that was read by it."""
     assert name in {_input(folder)["profile"] for folder in CASES}
+
+
+def test_what_a_terminal_would_obey_is_not_shown_to_it(tmp_path: Path) -> None:
+    """A recorded line may hold anything; the values stay readable."""
+    file = tmp_path / "line.txt"
+    file.write_bytes(b"/ABC5\x1b[31mred\r\n\r\n1.8.0(000001.5*kWh)\r\n96.1(\x1b]0;x\x07\x08)\r\n!\r\n")
+    shown = CliRunner().invoke(decode.command, [str(file)])
+    assert shown.exit_code == 0
+    assert shown.output.replace("\n", "").isprintable()
+    assert "(000001.5*kWh)" in shown.output
 
 
 RECORDED = {
