@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -259,6 +260,28 @@ def test_a_request_that_was_given_up_ends(server: Scripted, monkeypatch: pytest.
     was_alive = bus._hanging.is_alive()
     is_over.set()
     assert not was_alive
+
+
+def test_while_a_request_hangs_no_other_is_begun(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the name service nothing can cut it off: each sample would leave another thread there."""
+    monkeypatch.setattr(module, "GRACE_S", 0.1)
+    goes_on, asked = threading.Event(), []
+
+    def hangs(*_: object, **__: object) -> list[object]:
+        asked.append(1)
+        goes_on.wait(PATIENCE_S)
+        return []
+
+    bus = bus_of(server.port, target("air"), target("b"), timeout_s=0.5)
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", hangs)
+        assert "no answer within 0.5 s" in str(refused(bus))
+        assert "the last request still hangs" in str(refused(bus, "b"))
+        assert len(asked) == 1
+        goes_on.set()
+        assert bus._hanging is not None
+        bus._hanging.join(PATIENCE_S)
+    assert read(bus, "b").readings[0].value == 26.83
 
 
 LONG = b"x" * (client.MAX_BYTES + 100)

@@ -525,6 +525,14 @@ def test_a_broker_with_another_file_of_keys_is_another_line(tmp_path: Path, othe
     assert not plan.is_same_line(changed)
 
 
+def test_of_two_meters_with_one_number_each_has_its_own_telegrams() -> None:
+    """Told apart by their makers."""
+    two = [METERS[0].replace("id: water", f"id: {maker.lower()}, maker: {maker}") for maker in ("SEN", "KAM")]
+    plan = planned("  serial: /dev/x\n  receiver: cul", *two, file=Path("gw.yaml"))
+    meters = Meters(wanted(plan.devices), lambda _: None)  # type: ignore[arg-type]
+    assert [said.device for said in meters.telegram(bytes.fromhex(IPERL), 1.0)] == ["sen"]
+
+
 NUMBERS: st.SearchStrategy[object] = st.one_of(
     st.integers(), st.floats(), st.sampled_from([10**400, -(10**400), float("inf"), True, None, "5", [], {}])
 )

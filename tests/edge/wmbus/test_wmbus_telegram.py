@@ -38,6 +38,9 @@ MODE_7_KEY = "000102030405060708090A0B0C0D0E0F"
 SESSION = "2A442D2C998734761B168D2091D37CAC21E1D68CDAFFCD3DC452BD802913FF7B1706CA9E355D6C2701CC24"
 SESSION_KEY = "28F64A24988064A079AA2C807D6102AE"
 """A Kamstrup Multical 21 (wmbusmeters, simulations/simulation_aes.msg)."""
+FULL = "2A442D2C998734761B168D2091D37CAC21576C7802FF207100041308190000441308190000615B7F616713"
+COMPACT = "23442D2C998734761B168D2087D19EAD217F1779EDA86AB6710008190000081900007F13"
+"""The same meter in the clear, with the heads of its records and without them (wmbusmeters, driver multical21)."""
 CLEAR = "1844AE4C4455223368077A55000000041389E20100023B0000"
 
 
@@ -166,6 +169,48 @@ def test_what_cannot_be_read_is_said(text: str, kind: type[TelegramError]) -> No
     """Cut ones, makers' own, compact ones before a full one, unknown modes, fragments."""
     with pytest.raises(kind):
         decoded(text)
+
+
+def test_a_compact_telegram_is_read_by_the_heads_of_a_full_one() -> None:
+    """A Kamstrup meter sends its heads now and then only; before they came nobody knows what its digits mean."""
+    decoder = telegram.Decoder(lambda _: None)
+    with pytest.raises(UnsupportedError, match="no full one came yet"):
+        decoder.decode(bytes.fromhex(COMPACT))
+    full, compact = (decoder.decode(bytes.fromhex(text)).telegram.content.records for text in (FULL, COMPACT))
+    assert [(each.quantity, each.value, each.storage) for each in compact[1:3]] == [
+        ("volume", 6.408, 0),
+        ("volume", 6.408, 1),
+    ]
+    assert compact == full
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "why"), [(b"\x09", "wrong checksum"), (b"", "too short"), (b"\x08\x00", "too long")]
+)
+def test_a_compact_telegram_that_does_not_fit_is_refused(spoiled: bytes, why: str) -> None:
+    """The checksum of the full telegram is in it: another digit, one too few or too many gives no number."""
+    decoder = telegram.Decoder(lambda _: None)
+    decoder.decode(_in_the_clear(bytes.fromhex("78 0413 08190000")))
+    compact = b"\x79" + link.crc(b"\x04\x13").to_bytes(2, "little")
+    compact += link.crc(bytes.fromhex("0413 08190000")).to_bytes(2, "little") + bytes.fromhex("190000")
+    assert decoder.decode(_in_the_clear(compact[:5] + b"\x08" + compact[5:])).telegram.content.records
+    with pytest.raises(DamagedError, match=why):
+        decoder.decode(_in_the_clear(compact[:5] + spoiled + compact[5:]))
+
+
+def test_what_is_not_encrypted_must_have_its_checksum() -> None:
+    """The extended link layer has one of its own before the payload: without a key it is all that proves it."""
+    payload = bytes.fromhex("78 0413 08190000")
+    good = b"\x8d\x20\x01\x00\x00\x00\x00" + link.crc(payload).to_bytes(2, "little")
+    assert telegram.decode(_in_the_clear(good + payload)).telegram.content.records[0].value == 6.408
+    with pytest.raises(DamagedError, match="wrong checksum of the extended link layer"):
+        telegram.decode(_in_the_clear(good + payload.replace(b"\x08", b"\x09")))
+
+
+def _in_the_clear(content: bytes) -> bytes:
+    """Let a meter send this, from its control information field on."""
+    body = bytes.fromhex("44AE4C445522336807") + content
+    return bytes([len(body)]) + body
 
 
 @settings(max_examples=300, derandomize=True)
