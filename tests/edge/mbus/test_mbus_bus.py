@@ -16,7 +16,9 @@ from edge.drivers import plan_bus
 from edge.interface import NoAnswerError, ParkedError
 from edge.mbus.driver import MbusPlan
 from edge.mbus.errors import DamagedError, RefusedError
+from edge.mbus.line import Line
 from edge.mbus.reader import MeterReader
+from edge.stream import LineSettings, SerialPort
 from simulator.devices import Journal
 from simulator.heat import HEAT_METER
 from simulator.mbus import HeatMeter, MbusLine, Plate
@@ -222,6 +224,38 @@ async def test_what_a_meter_refuses_is_said(tmp_path: Path) -> None:
         measured = await bus.read("heat-1")
         assert (measured.readings, measured.without_value) == ((), QUANTITIES)
         assert bus.parked_s("heat-1") is None
+
+
+@on_a_loop
+async def test_after_noise_the_line_is_heard_until_it_is_quiet() -> None:
+    """What is still under way of a garbled answer would else stand before the next one."""
+
+    class Noisy:
+        """A line on which pieces of something come one after the other."""
+
+        def __init__(self) -> None:
+            self.pieces = [b"\x99", b"\x08\x05", b"\x72", b"\x16"]
+
+        async def read(self) -> bytes:
+            """Wait for the next piece."""
+            await asyncio.sleep(0.005 if self.pieces else 60)
+            return self.pieces.pop(0)
+
+        async def write(self, data: bytes) -> None:
+            """Take a question."""
+
+        def discard(self) -> None:
+            """Nothing has come yet."""
+
+    noisy = Noisy()
+
+    async def opened(_: object) -> Noisy:
+        return noisy
+
+    line = Line(SerialPort("line", LineSettings()), LineSettings(), 1.0, opened)  # type: ignore[arg-type]
+    with pytest.raises(DamagedError, match="byte 99h"):
+        await line.ask(b"\x10\x5b\x01\x5c\x16")
+    assert noisy.pieces == []
 
 
 @on_a_loop
