@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from edge.plausibility import rules as rules_of
 from edge.plausibility.encoding import Encoding
 from edge.plausibility.judge import Judge
+from edge.plausibility.units import KINDS, Pair
+from wire.counters import Rules as CounterRules
 from wire.profile import Profile, Source
 from wire.readings import Reading
 from wire.vocabulary import Label, quantities
@@ -103,6 +105,15 @@ def test_a_transformer_turned_round_is_found() -> None:
 def test_what_agrees_is_left_alone(flow: str, meter: str, per: float, size: float) -> None:
     """Power and energy, heat, water; an export is negative power."""
     assert _run(_judge(flow, meter), flow, meter, lambda at_s: size * _busy(at_s), 1.0, per) == []
+
+
+@pytest.mark.parametrize(("windows", "finds"), [(1, False), (2, True)])
+def test_a_factor_must_be_found_twice(windows: int, *, finds: bool) -> None:
+    """An hour's load may happen to look like one: nobody is sent to a meter for that."""
+    pair = Pair(KINDS[0], "", CounterRules(resolution=0.01), ())
+    for poll in range(windows * 360 + 2):
+        pair.add(6000.0, 1000.0 + 60.0 * poll * INTERVAL_S / 3600, poll * INTERVAL_S)
+    assert (pair.hint is not None) == finds
 
 
 def test_a_finding_goes_when_the_meter_is_set_right() -> None:
