@@ -23,11 +23,11 @@ test: .venv/dev ## install what the tests need and run all of them
 	@tests/install-services
 	@tests/install-lora-packet
 	@echo "make: running all tests"
-	@$(BIN)/pytest -n 2 $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 quick: .venv/dev ## run the tests that start no server, in under a minute
 	@echo "make: running the quick tests"
-	@$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 
 lint: .venv/dev ## check style, types and who imports whom
 	@echo "make: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -117,10 +117,10 @@ def test_boots_that_never_learn_the_time_are_placed_and_marked(chain: OddChain) 
     with chain:
         chain.say(ahead_ms=0, synchronised=True)
         chain.let_confirm(2)
+        before = chain.status()["confirmed_batches"]
         for boot in ("boot-2", "boot-3"):
             chain.reboot(boot)
             chain.let_seal(3)
-        before = chain.status()["confirmed_batches"]
         chain.reboot("boot-4")
         chain.until(lambda status: status["confirmed_batches"] >= before + 6, "two boots placed and confirmed")
         chain.say(ahead_ms=0, synchronised=True)
