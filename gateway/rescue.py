@@ -102,6 +102,11 @@ def rescue(path: Path, known: Known, alive: Callable[[], None] = lambda: None) -
         prune(path)
 
 
+def is_under_way(path: Path) -> bool:
+    """Whether a rescue runs, or was ended before its end."""
+    return _new(path).exists() or bad_sectors.copy_of(path).exists()
+
+
 def prune(path: Path, most_bytes: int = MAX_ASIDE_BYTES) -> None:
     """Delete broken files moved aside, the oldest first, until they are few and small."""
     asides = sorted(

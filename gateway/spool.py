@@ -117,6 +117,8 @@ class Spool:
         self._on_turn = on_turn
         self.turned_at_s = time.monotonic()
         """When a rescue last came on a bit (monotonic): whoever waits for the spool meanwhile does not hang."""
+        self.rescued_since_s: float | None = None
+        """Since when a rescue runs (monotonic), for other threads; None where none does."""
         try:
             self._do(lambda _: None)
         except LockedError:
@@ -397,7 +399,11 @@ class Spool:
         self._room.release()
         known = rescue.Known(frozenset(self._devices), self._alive.number, now_ms, oldest_ms)
         self._turn()
-        rescue.rescue(self.path, known, self._turn)
+        self.rescued_since_s = time.monotonic()
+        try:
+            rescue.rescue(self.path, known, self._turn)
+        finally:
+            self.rescued_since_s = None
 
     def _turn(self) -> None:
         self.turned_at_s = time.monotonic()
@@ -570,7 +576,12 @@ def read_totals(path: Path) -> Totals:
     """
     if not path.exists():
         raise PermanentError(f"{path}: no spool; has the agent ever run?")
-    lock = spool_file.hold(path, fcntl.LOCK_SH)
+    try:
+        lock = spool_file.hold(path, fcntl.LOCK_SH)
+    except LockedError as error:
+        if rescue.is_under_way(path):
+            raise LockedError(f"{path}: damaged; the agent saves what can be read of it, and then starts") from error
+        raise
     try:
         return Totals(**spool_file.count_at_rest(path))
     finally:

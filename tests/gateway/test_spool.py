@@ -333,6 +333,9 @@ def test_looking_takes_nothing_from_an_agent(path: Path) -> None:
         spool = _open(path)
     with pytest.raises(TransientError, match="another agent"):
         read_totals(path)
+    path.with_name(path.name + ".rescue").touch()
+    with pytest.raises(TransientError, match="the agent saves what can be read of it, and then starts"):
+        read_totals(path)
     spool.close()
 
 
