@@ -506,6 +506,8 @@ class Spool:
         except MessnetzError as error:
             if isinstance(error, DiskError):
                 self._disconnect_failing()
+            elif isinstance(error, CorruptError):
+                self._disconnect()  # it is checked, and rescued, when it is opened for the next call
             self._tidying.failed(error)
         else:
             self._tidying.succeeded()
@@ -519,6 +521,9 @@ class Spool:
             os.fdatasync(self._witness)
 
     def _expire(self, db: sqlite3.Connection, now_ms: int, in_flight: Collection[int]) -> Gone:
+        strange = "SELECT EXISTS (SELECT 1 FROM place WHERE state IN (?, ?) AND settled_at_ms = 0)"
+        if db.execute(strange, (CONFIRMED, REJECTED)).fetchone()[0]:
+            raise CorruptError(f"{self.path}: a batch that was confirmed or rejected, and by nobody")
         confirmed = Choice(CONFIRMED, now_ms - self._keep_confirmed_ms)
         gone = Gone()
         for _ in range(MAX_STEPS):
