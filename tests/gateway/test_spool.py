@@ -447,7 +447,7 @@ def test_eviction_spares_what_is_in_flight_until_last_and_gaps_for_ever(path: Pa
 
 
 def test_under_the_quota_goes_first_what_the_database_has(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then what it never takes, what waits, what has no time, what is in flight; of each the oldest, whatever its age."""
+    """Then what it never takes, what waits, what has no time, what is in flight; of each the oldest."""
     gone: list[int] = []
     step = eviction.step
 
