@@ -14,7 +14,7 @@ import pytest
 
 from base.errors import PermanentError, TransientError
 from base.sqlite import transaction
-from gateway import eviction, rescue, spool_file, spool_schema
+from gateway import eviction, rescue, salvage, spool_file, spool_schema
 from gateway import spool as spools
 from gateway.spool import ALIVE_MS, EXPIRE_MS, Limits, SealedBatch, Settled, Spool, read_totals
 from gateway.spool_schema import JUMP, REJECTED, WAITING
@@ -416,6 +416,30 @@ def test_a_stop_is_declared_from_the_last_seal_and_never_backwards(path: Path) -
     carried = [_samples_of(batch) for batch in spool.next_to_send(9)][-1]
     assert carried == [sample(spool.gaps()[0])]
     spool.close()
+
+
+def test_a_stop_is_declared_although_no_batch_is_left_to_tell_of_the_time_before(path: Path) -> None:
+    """All are confirmed and their week is over; when the last one was sealed is known to whoever dates a boot."""
+    spool = Spool(path, boot="one", keep_confirmed_ms=0)
+    spool.seal([_samples()], Settled(), NOW_MS + 100)
+    spool.mark(Settled(frozenset({1})), NOW_MS + 200)
+    assert spool.evict(NOW_MS + 300).batches == 1
+    spool.close()
+    with closing(Spool(path, boot="two", keep_confirmed_ms=0)) as spool:
+        assert spool.past().latest_ms == NOW_MS + 100
+        spool.declare_stopped(["main"], NOW_MS + 9000)
+        assert spool.gaps() == [Gap("main", NOW_MS + 100, NOW_MS + 9000, "stopped")]
+
+
+def test_what_is_salvaged_is_proved(path: Path) -> None:
+    """A batch whose pack or head the disk has changed is none."""
+    spool = _open(path)
+    spool.seal([_samples() for _ in range(4)], Settled(), NOW_MS)
+    spool.close()
+    _damage(path, 2)
+    with closing(sqlite3.connect(path)) as second, second:
+        second.execute("UPDATE batch SET sealed_at_ms = sealed_at_ms + 1 WHERE number = 3")
+    assert [batch.number for batch in salvage.batches(path)] == [1, 4]
 
 
 def test_a_stop_is_declared_from_a_devices_last_sample_where_that_is_before_the_last_seal(path: Path) -> None:
