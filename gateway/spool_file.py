@@ -159,7 +159,8 @@ def count(db: sqlite3.Connection) -> dict[str, int]:
     }
     kept = db.execute("SELECT state, count(*), sum(readings) FROM place GROUP BY state").fetchall()
     for state, batches, readings in kept:
-        for name, value in ((f"{_STATES[state]}_batches", batches), (f"{_STATES[state]}_readings", readings)):
+        kind = _STATES.get(state, "waiting")  # of another one the disk tells; the next opening mends it
+        for name, value in ((f"{kind}_batches", batches), (f"{kind}_readings", readings)):
             totals[name] = totals.get(name, 0) + value
     for what in ("batches", "readings"):
         totals[f"sealed_{what}"] = sum(value for name, value in totals.items() if name.endswith(what))

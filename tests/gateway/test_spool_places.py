@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.spool import EXPIRE_MS, Settled, Spool
+from gateway.spool import EXPIRE_MS, Settled, Spool, read_totals
 from gateway.stamps import Timing
 from wire.readings import Reading, Sample
 
@@ -53,10 +53,11 @@ def test_a_batch_that_the_disk_has_settled_waits_again(path: Path, number: int, 
     spool = _open(path)
     spool.keep_time(Timing(spool._boot, NOW_MS, "kernel", NOW_MS, 0))
     spool.seal([[_sample(n)] for n in range(1, 7)], Settled(), NOW_MS)
-    spool.mark(Settled(frozenset({1}), {5: "no"} if number != 5 else {}), NOW_MS)
+    spool.mark(Settled(frozenset({1}), {5: "no"}), NOW_MS)
     before = _waiting(spool)
     spool.close()
     _change_place(path, f"{change} WHERE number = {number}")
+    assert read_totals(path).sealed_batches == 6
     spool = _open(path)
     spool.place(100)
     assert _waiting(spool) == before
