@@ -5,6 +5,7 @@ A command is for now: it is not queued anywhere. Where its gateway is away, whoe
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import queue
@@ -41,6 +42,7 @@ CREDENTIAL = "messnetz-command-key"
 CONNECT_TIMEOUT_S = 15.0
 STATUS_TIMEOUT_S = 2.0
 """How long the broker may take to say what the gateway's retained status is."""
+CUT_OFF = "cut off twice: somebody else seems to be connected with our certificate or user"
 MAX_AUDIT_BYTES = 16 << 20
 AUDITS_KEPT = 4
 
@@ -148,13 +150,53 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True):
 
     id: str
     gateway: str
-    state: Literal["sent", "accepted", "progress", "done", "refused", "failed", "away"]
+    state: Literal["waiting", "sent", "accepted", "progress", "done", "refused", "failed", "away"]
     text: str
     result: dict[str, object] | None = None
 
 
 END = (*FINAL, "away")
 """States after which nothing comes any more."""
+
+
+class _CutOffError(TransientError):
+    """The broker gives our place to another connection of the same name; to take it back would cut that one off."""
+
+
+class _Turn:
+    """One command at a time of this machine for each certificate or user: a broker may know its clients by them."""
+
+    def __init__(self, mqtt: MqttConfig) -> None:
+        self._file = mqtt.tls.certificate if mqtt.tls is not None else mqtt.password_file
+        self._opened: int | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the broker can know us by a name that others may have, too."""
+        return self._file is not None
+
+    def take(self) -> bool:
+        """Whether it is our turn at once; always where the broker cannot tell us from others by a name."""
+        if self._file is None:
+            return True
+        try:
+            self._opened = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # the connection says what is wrong with the file
+        return True
+
+    def wait(self) -> None:
+        """Wait for our turn; whoever has it ends by its own time-out."""
+        if self._opened is not None:
+            fcntl.flock(self._opened, fcntl.LOCK_EX)
+
+    def end(self) -> None:
+        """Leave it to the next one."""
+        if self._opened is not None:
+            os.close(self._opened)
 
 
 class Dialogue:
@@ -168,13 +210,21 @@ class Dialogue:
         self._sender = sender
         self._gateway = gateway
         self._topics = Topics(sender.prefix)
-        self._heard: queue.Queue[Reply | Status | None] = queue.Queue()
+        self._turn = _Turn(sender.mqtt)
+        self._losses = 0
+        self._heard: queue.Queue[Reply | Status | _CutOffError | None] = queue.Queue()
         self._mqtt = Connection(
             sender.mqtt,
             client_id=f"command-{secrets.token_hex(4)}",
-            handlers=Handlers(lambda: self._heard.put(None), lambda _reason: None, self._message),
+            handlers=Handlers(lambda: self._heard.put(None), self._lost, self._message),
             subscriptions=[self._topics.of(gateway, kind) for kind in ("reply", "status")],
         )
+
+    def _lost(self, _reason: str) -> None:
+        """Give way to who cuts us off again when we are back; one loss is none of anybody's, and heals by itself."""
+        self._losses += 1
+        if self._losses > 1 and self._turn.is_named:
+            self._heard.put(_CutOffError(CUT_OFF))
 
     def _message(self, topic: str, payload: bytes, _retained: bool) -> None:  # noqa: FBT001 - Handlers' signature
         at = self._topics.read(topic)
@@ -194,8 +244,11 @@ class Dialogue:
         """
         self._id, self._action = wire_command.new_id(), action
         self._note("asked", "")
-        self._mqtt.start()
         try:
+            if not self._turn.take():
+                yield self._news("waiting", "another command is under way with our certificate or user")
+                self._turn.wait()
+            self._mqtt.start()
             for news in self._converse(valid_s, timeout_s):
                 if news.state != "progress":
                     self._note(news.state, news.text)
@@ -205,6 +258,7 @@ class Dialogue:
             raise
         finally:
             self._mqtt.stop()
+            self._turn.end()
 
     def _note(self, state: str, text: str) -> None:
         public = signing.public_key(self._sender.private)
@@ -222,7 +276,11 @@ class Dialogue:
         )
 
     def _converse(self, valid_s: float, timeout_s: float) -> Iterator[News]:
-        status = self._await_status()
+        try:
+            status = self._await_status()
+        except _CutOffError as error:
+            yield self._news("away", f"{error}; the command was not sent: commands are not kept")
+            return
         if status is not None and status.state == "offline":
             yield self._news("away", f"{self._offline(status)}; the command was not sent: commands are not kept")
             return
@@ -242,6 +300,8 @@ class Dialogue:
                 if is_connected:
                     return None
                 raise TransientError(f"broker {host}:{port}: no connection in {CONNECT_TIMEOUT_S:g} s") from None
+            if isinstance(heard, _CutOffError):
+                raise heard
             if heard is None:
                 is_connected, deadline_s = True, time.monotonic() + STATUS_TIMEOUT_S
             elif not isinstance(heard, Reply):
@@ -271,6 +331,9 @@ class Dialogue:
                 heard = self._heard.get(timeout=max(0.0, deadline_s - time.monotonic()))
             except queue.Empty:
                 yield self._news("away", self._silence(status, timeout_s, is_accepted=is_accepted))
+                return
+            if isinstance(heard, _CutOffError):
+                yield self._news("away", f"{heard}; {_fate(is_accepted=is_accepted)}")
                 return
             if isinstance(heard, wire_status.Status):
                 status = heard

@@ -73,7 +73,7 @@ class Agent:
         self._config = config
         self._keeper = Timekeeper(config.file.clock, clocks or Sources(root))
         self._began_s = time.monotonic()
-        self._machine = status.machine()
+        self._machine = status.machine(root)
         self._root = root
         self._notifier = notifier or Notifier()
         self._refused: Refused | None = None

@@ -23,7 +23,7 @@ def readable(path: Path, alive: Callable[[], None]) -> Iterator[Path]:
 
     Where there is no room for a copy they are tried where they are. The copy is gone when the context ends.
     """
-    copy = path.with_name(f"{path.name}.readable")
+    copy = copy_of(path)
     files = (path, spool_log.path_of(path)), (copy, spool_log.path_of(copy))
     if all(_can_be_read(file, alive) for file in files[0]):
         yield path
@@ -39,6 +39,11 @@ def readable(path: Path, alive: Callable[[], None]) -> Iterator[Path]:
         for target in files[1]:
             with contextlib.suppress(OSError):
                 target.unlink(missing_ok=True)
+
+
+def copy_of(path: Path) -> Path:
+    """Where a copy lies while it is needed."""
+    return path.with_name(f"{path.name}.readable")
 
 
 def _can_be_read(path: Path, alive: Callable[[], None]) -> bool:

@@ -56,7 +56,7 @@ def _settle(db: sqlite3.Connection, number: int, state: int, reason: str | None,
     db.execute(
         "UPDATE place SET state = ?, settled_at_ms = ?, reason = ?"
         " WHERE state = ? AND settled_at_ms = 0 AND number = ?",
-        (state, now_ms, reason, WAITING, number),
+        (state, max(1, now_ms), reason, WAITING, number),
     )
 
 

@@ -168,6 +168,9 @@ def place(
     rows = db.execute(_PLACEABLE, (UNPLACED, most)).fetchall()
     for number, boot, placing_ms, flags in rows:
         batch = eviction.read_batch(db, number)
+        if batch is not None and batch.is_sound and batch.is_placed:  # it is the disk that says otherwise
+            _wait(db, number)
+            continue
         samples: list[Sample] = []
         with contextlib.suppress(MessnetzError):
             samples = batch.samples() if batch is not None and batch.is_sound else []
@@ -187,11 +190,14 @@ def place(
             " WHERE number = ?",
             (sealed_at_ms, row.first_ms, row.last_ms, head, zlib.crc32(row.pack), row.pack, number),
         )
-        db.execute(
-            "UPDATE place SET state = ? WHERE state = ? AND settled_at_ms = 0 AND number = ?",
-            (WAITING, UNPLACED, number),
-        )
+        _wait(db, number)
     return len(rows)
+
+
+def _wait(db: sqlite3.Connection, number: int) -> None:
+    db.execute(
+        "UPDATE place SET state = ? WHERE state = ? AND settled_at_ms = 0 AND number = ?", (WAITING, UNPLACED, number)
+    )
 
 
 def _lane(db: sqlite3.Connection) -> int:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from base.errors import MessnetzError
+from base.errors import MessnetzError, TransientError
 from gateway.condition import SpoolCondition, size_of
 
 if TYPE_CHECKING:
     from gateway.sealer import SpoolThread
     from gateway.spool import Totals
     from gateway.uplink import Uplink
+
+ANSWER_S = 3.0
+"""How long whoever asks waits for the spool's thread: a rescue, or a disk that hangs, may keep it for minutes."""
 
 
 async def spool_condition(thread: SpoolThread, uplink: Uplink) -> SpoolCondition:
@@ -55,8 +59,16 @@ async def _totals(thread: SpoolThread, uplink: Uplink) -> tuple[Totals, int | No
     """Return the totals, and when the oldest batch that waits was sealed, with what the next seal will mark counted.
 
     In one visit: between two, a seal might mark what was confirmed, and it would be missing in both.
+
+    Raises: TransientError where a rescue keeps the spool's thread, or the disk; else as the spool.
     """
-    totals, oldest_ms = await thread.run(lambda spool: (spool.totals(), spool.oldest_waiting_ms()))
+    if thread.spool.rescued_since_s is not None:
+        raise _busy(thread)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            totals, oldest_ms = await thread.run(lambda spool: (spool.totals(), spool.oldest_waiting_ms()))
+    except TimeoutError:
+        raise _busy(thread) from None
     unmarked = uplink.settled()
     confirmed, rejected = len(unmarked.confirmed), len(unmarked.rejected)
     totals = replace(
@@ -68,3 +80,11 @@ async def _totals(thread: SpoolThread, uplink: Uplink) -> tuple[Totals, int | No
         waiting_readings=max(0, totals.waiting_readings - uplink.unmarked_readings),
     )
     return totals, oldest_ms if totals.waiting_batches else None
+
+
+def _busy(thread: SpoolThread) -> TransientError:
+    path, since_s = thread.spool.path, thread.spool.rescued_since_s
+    if since_s is None:
+        return TransientError(f"{path}: the disk has not answered for {ANSWER_S:g} s")
+    took_s = time.monotonic() - since_s
+    return TransientError(f"{path}: damaged; what can be read is being saved, for {took_s:.0f} s now")

@@ -66,14 +66,15 @@ class DeviceState:
         self.interval_s = planned.interval_s
         self.urgent = entry is not None and entry.urgent
         if entry is not None:
-            if self._model != (entry.profile, entry.parameters):
+            model = (entry.profile, entry.parameters, entry.mapping)  # a mapping's name does not tell paths and factors
+            if self._model != model:
                 self.latest.clear()  # they were another model's
             band = (entry.dead_band, entry.dead_band_max_s, planned.interval_s)
-            if band != self._settings or self._model != (entry.profile, entry.parameters):
+            if band != self._settings or self._model != model:
                 self._band = DeadBand(*band) if entry.dead_band else None
-            if self._model != (entry.profile, entry.parameters):
+            if self._model != model:
                 self.judge = judges.of_device(planned, entry)
-            self._settings, self._model = band, (entry.profile, entry.parameters)
+            self._settings, self._model = band, model
         self.backoff.what = f"device {planned.id} on bus {bus}"
 
     def suspicions(self) -> list[Suspicion]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from base.errors import MessnetzError
 from gateway import gap_table
 from gateway.spool_records import EARLIEST_MS, SealedBatch
-from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, WAITING
+from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, REJECTED, WAITING
 from wire.gaps import Gap
 
 if TYPE_CHECKING:
@@ -83,7 +83,12 @@ def _candidates(db: sqlite3.Connection, choice: Choice) -> Iterator[tuple[int, i
         " ORDER BY settled_at_ms, number",
         parameters,
     )
-    return (row for row in found if row[0] not in choice.without)
+    return (row for row in found if row[0] not in choice.without and not _is_strange(choice.state, row[1], row[3]))
+
+
+def _is_strange(state: int, settled_at_ms: int, reason: str | None) -> bool:
+    """Whether it is the disk that has confirmed or rejected a batch: that one must not go without a gap."""
+    return (state in (CONFIRMED, REJECTED) and settled_at_ms <= 0) or (state == CONFIRMED and reason is not None)
 
 
 def count(db: sqlite3.Connection, name: str, gone: Gone) -> None:

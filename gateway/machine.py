@@ -69,7 +69,17 @@ class Machine:
     def disk_readonly(self) -> float | None:
         """1 where the file system can only be read (again): what a dying SD card comes to."""
         found = self._file_system()
-        return None if found is None else float(bool(found.f_flag & os.ST_RDONLY))
+        return None if found is None else float(bool(found.f_flag & os.ST_RDONLY) or self._is_given_up())
+
+    def _is_given_up(self) -> bool:
+        """Whether the kernel refuses every write to an ext4 that it still calls writable, as newer ones do."""
+        try:
+            device = self._disk.stat().st_dev
+        except OSError:
+            return False
+        number = f"{os.major(device)}:{os.minor(device)}"
+        mounts = (line.split() for line in (_text(self._root / "proc/self/mountinfo") or "").splitlines())
+        return any(mount[2:3] == [number] and "emergency_ro" in mount[-1].split(",") for mount in mounts)
 
     def disk_written(self) -> float | None:
         """Bytes written to the disk since the machine started, whoever wrote; by us alone where nobody counts that."""

@@ -20,7 +20,17 @@ from base.files import sync
 from base.sqlite import CorruptError, FullError, transaction, translate, translated
 from gateway import bad_sectors, eviction, gap_table, salvage, spool_log
 from gateway.eviction import Gone
-from gateway.spool_schema import BATCH_COLUMNS, CONFIRMED, JUMP, PAGE_BYTES, UNPLACED, WAITING, lenient, prepare
+from gateway.spool_schema import (
+    BATCH_COLUMNS,
+    CONFIRMED,
+    JUMP,
+    PAGE_BYTES,
+    STRANGE_PLACE,
+    UNPLACED,
+    WAITING,
+    lenient,
+    prepare,
+)
 from wire.confirm import ranges
 from wire.gaps import REASONS, UNTIL
 from wire.ids import is_id
@@ -102,6 +112,11 @@ def rescue(path: Path, known: Known, alive: Callable[[], None] = lambda: None) -
         prune(path)
 
 
+def is_under_way(path: Path) -> bool:
+    """Whether a rescue runs, or was ended before its end."""
+    return _new(path).exists() or bad_sectors.copy_of(path).exists()
+
+
 def prune(path: Path, most_bytes: int = MAX_ASIDE_BYTES) -> None:
     """Delete broken files moved aside, the oldest first, until they are few and small."""
     asides = sorted(
@@ -151,6 +166,7 @@ def _build(path: Path, new: Path, known: Known, alive: Callable[[], None]) -> in
         for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
             db.execute(f"PRAGMA {setting}").fetchall()
         complete, highest = _copy_tables(path, db)
+        _mend_places(db)
         is_placed = complete["place"] and spool_log.lost_transactions(path) < spool_log.BROKEN
         if not is_placed:
             _put_back(db)
@@ -345,6 +361,17 @@ def _put_back(db: sqlite3.Connection) -> None:
             "UPDATE place SET state = ?, settled_at_ms = 0, reason = NULL WHERE state = ?",
             (WAITING, CONFIRMED),
         )
+
+
+def _mend_places(db: sqlite3.Connection) -> None:
+    """Let wait again what the disk has settled, and nobody else."""
+    with transaction(db):
+        db.execute(
+            "UPDATE OR IGNORE place SET state = iif(state = ?, state, ?), settled_at_ms = 0, reason = NULL"  # noqa: S608 - a constant
+            f" WHERE {STRANGE_PLACE}",
+            (UNPLACED, WAITING),
+        )
+        db.execute(f"DELETE FROM place WHERE {STRANGE_PLACE}")  # noqa: S608 - likewise
 
 
 def _replace_strange_gaps(db: sqlite3.Connection, known: Known) -> None:

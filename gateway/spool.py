@@ -117,6 +117,8 @@ class Spool:
         self._on_turn = on_turn
         self.turned_at_s = time.monotonic()
         """When a rescue last came on a bit (monotonic): whoever waits for the spool meanwhile does not hang."""
+        self.rescued_since_s: float | None = None
+        """Since when a rescue runs (monotonic), for other threads; None where none does."""
         try:
             self._do(lambda _: None)
         except LockedError:
@@ -397,7 +399,11 @@ class Spool:
         self._room.release()
         known = rescue.Known(frozenset(self._devices), self._alive.number, now_ms, oldest_ms)
         self._turn()
-        rescue.rescue(self.path, known, self._turn)
+        self.rescued_since_s = time.monotonic()
+        try:
+            rescue.rescue(self.path, known, self._turn)
+        finally:
+            self.rescued_since_s = None
 
     def _turn(self) -> None:
         self.turned_at_s = time.monotonic()
@@ -500,6 +506,8 @@ class Spool:
         except MessnetzError as error:
             if isinstance(error, DiskError):
                 self._disconnect_failing()
+            elif isinstance(error, CorruptError):
+                self._disconnect()  # it is checked, and rescued, when it is opened for the next call
             self._tidying.failed(error)
         else:
             self._tidying.succeeded()
@@ -513,6 +521,9 @@ class Spool:
             os.fdatasync(self._witness)
 
     def _expire(self, db: sqlite3.Connection, now_ms: int, in_flight: Collection[int]) -> Gone:
+        strange = "SELECT EXISTS (SELECT 1 FROM place WHERE state IN (?, ?) AND settled_at_ms = 0)"
+        if db.execute(strange, (CONFIRMED, REJECTED)).fetchone()[0]:
+            raise CorruptError(f"{self.path}: a batch that was confirmed or rejected, and by nobody")
         confirmed = Choice(CONFIRMED, now_ms - self._keep_confirmed_ms)
         gone = Gone()
         for _ in range(MAX_STEPS):
@@ -570,7 +581,12 @@ def read_totals(path: Path) -> Totals:
     """
     if not path.exists():
         raise PermanentError(f"{path}: no spool; has the agent ever run?")
-    lock = spool_file.hold(path, fcntl.LOCK_SH)
+    try:
+        lock = spool_file.hold(path, fcntl.LOCK_SH)
+    except LockedError as error:
+        if rescue.is_under_way(path):
+            raise LockedError(f"{path}: damaged; the agent saves what can be read of it, and then starts") from error
+        raise
     try:
         return Totals(**spool_file.count_at_rest(path))
     finally:

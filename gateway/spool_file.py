@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from base.errors import TransientError
 from base.sqlite import CorruptError, transaction, translate, translated
 from gateway import spool_log
-from gateway.spool_schema import APPLICATION_ID, CONFIRMED, JUMP, REJECTED, UNPLACED, WAITING, prepare
+from gateway.spool_schema import (
+    APPLICATION_ID,
+    CONFIRMED,
+    JUMP,
+    REJECTED,
+    STRANGE_PLACE,
+    UNPLACED,
+    WAITING,
+    prepare,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +98,8 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         lost = "SELECT (SELECT count(*) FROM batch) <> (SELECT count(*) FROM place)"
         if db.execute(lost).fetchone()[0]:
             raise CorruptError(f"{path}: batches whose place is lost, or places without a batch")
+    if db.execute(f"SELECT EXISTS (SELECT 1 FROM place WHERE {STRANGE_PLACE})").fetchone()[0]:  # noqa: S608 - a constant
+        raise CorruptError(f"{path}: a place that no batch was ever given")
     for check in checks:
         found = db.execute(f"PRAGMA {check}").fetchone()[0]
         if found != "ok":
@@ -148,7 +159,8 @@ def count(db: sqlite3.Connection) -> dict[str, int]:
     }
     kept = db.execute("SELECT state, count(*), sum(readings) FROM place GROUP BY state").fetchall()
     for state, batches, readings in kept:
-        for name, value in ((f"{_STATES[state]}_batches", batches), (f"{_STATES[state]}_readings", readings)):
+        kind = _STATES.get(state, "waiting")  # of another one the disk tells; the next opening mends it
+        for name, value in ((f"{kind}_batches", batches), (f"{kind}_readings", readings)):
             totals[name] = totals.get(name, 0) + value
     for what in ("batches", "readings"):
         totals[f"sealed_{what}"] = sum(value for name, value in totals.items() if name.endswith(what))

@@ -20,6 +20,10 @@ PAGE_BYTES = 1024
 JUMP = 1_000_000
 """Where batches may be lost, new numbers begin so far above the highest one known: none is used twice."""
 UNPLACED, CONFIRMED, WAITING, REJECTED = 0, 1, 2, 3
+STRANGE_PLACE = (
+    "state NOT IN (0, 1, 2, 3) OR (state IN (1, 3)) <> (settled_at_ms > 0) OR (state = 3) <> (reason IS NOT NULL)"
+)
+"""What none of us has written: a batch that is confirmed, or rejected, since never. See `rescue`."""
 BATCH_COLUMNS = "number, stream, sealed_at_ms, readings, first_ms, last_ms, head, crc, pack"
 
 _FIRST = """

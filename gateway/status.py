@@ -15,6 +15,7 @@ import msgspec
 from base import strict_yaml
 from base.errors import ConfigError, MessnetzError, Position, TransientError
 from gateway.config import DEFAULT_SOCKET, SpoolConfig
+from gateway.machine import ROOT
 from wire.batch import TimeMs
 
 if TYPE_CHECKING:
@@ -27,24 +28,28 @@ IDLE_S = 60.0
 MAX_REPLY_BYTES = 16 << 20
 
 
-def machine() -> str:
-    """Return machine id and CPU serial number, by which two machines under one gateway id show."""
-    return "/".join(filter(None, (_first_line("/etc/machine-id"), _cpu_serial()))) or "unknown"
+def machine(root: Path = ROOT) -> str:
+    """Return machine id and the board's serial number, by which two machines under one gateway id show.
+
+    A copied card has the same machine id. `root`: where the machine's files are.
+    """
+    return "/".join(filter(None, (_first_line(root / "etc/machine-id"), _serial(root)))) or "unknown"
 
 
-def _first_line(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="ascii").strip()[:64]
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _cpu_serial() -> str:
+def _serial(root: Path) -> str:
+    """The serial number of a Raspberry Pi, or of another board; not every kernel has it in both places."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("Serial"):
                 return line.partition(":")[2].strip()
-    return ""
+    return _first_line(root / "proc/device-tree/serial-number")
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip("\0 \n")[:64]
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

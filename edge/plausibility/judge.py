@@ -6,6 +6,8 @@ import logging
 import zlib
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 from edge.plausibility import rules as rules_of
 from edge.plausibility.counter import Counter
 from edge.plausibility.gauges import Gauge
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from edge.plausibility.hints import Hint
     from edge.plausibility.rules import Rules
     from edge.plausibility.watch import Memory
+    from wire.mapping import CodecMapping
     from wire.town import DeviceEntry
 
 logger = logging.getLogger(__name__)
@@ -55,14 +58,23 @@ class Suspicion(NamedTuple):
 class Judge:
     """Judges the readings of one device, in their order. Times are monotonic, in seconds."""
 
-    def __init__(self, device: str, rules: tuple[Rules, ...], interval_s: float, parameters: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        device: str,
+        rules: tuple[Rules, ...],
+        interval_s: float,
+        parameters: tuple[float, ...],
+        mapping: CodecMapping | None = None,
+    ) -> None:
+        """`mapping`: how the town itself maps the device, where no profile does."""
         self._device = device
         self._watches = {_key(rule.name): _watch(rule, interval_s) for rule in rules}
         by_name = {rule.name: rule for rule in rules}
         self._pairs = tuple(_pairs(by_name, parameters))
         self._pairs_due_s = 0.0
         kind = [(rule.name, rule.encoding, rule.counter.modulus) for rule in rules]
-        self.fingerprint = zlib.crc32(repr((kind, parameters)).encode())
+        mapped = b"" if mapping is None else msgspec.json.encode(mapping, order="deterministic")
+        self.fingerprint = zlib.crc32(repr((kind, parameters)).encode() + mapped)
         """Of what its values mean: what was remembered under another one is another model's."""
 
     def judged(self, readings: tuple[Reading, ...], at_s: float, arrived_s: float | None = None) -> tuple[Reading, ...]:
@@ -155,7 +167,7 @@ def of_device(planned: PlannedDevice, entry: DeviceEntry) -> Judge:
     parameters = {name: float(value) for name, value in given.items() if value is not None}
     encodings = planned.encodings if isinstance(planned, Encoded) else {}
     rules = rules_of.of_profile(profile, parameters, encodings)
-    return Judge(planned.id, rules, planned.interval_s, tuple(sorted(parameters.values())))
+    return Judge(planned.id, rules, planned.interval_s, tuple(sorted(parameters.values())), entry.mapping)
 
 
 def _beyond_range(watch: Watch, reading: Reading) -> Reading:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -205,6 +207,13 @@ def test_who_became_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sending.who().startswith("jane as ")
 
 
+def _login(port: int, password: Path | None) -> MqttConfig:
+    """The user of that name, or nobody."""
+    if password is None:
+        return MqttConfig("127.0.0.1", port=port)
+    return MqttConfig("127.0.0.1", port=port, user=password.name, password_file=str(password))
+
+
 class FakeGateway:
     """A gateway of a test: says its status, and answers each command as it is told."""
 
@@ -214,12 +223,13 @@ class FakeGateway:
         prefix: str,
         *replies: Callable[[str], bytes],
         status: Literal["online", "offline"] | None = "online",
+        password: Path | None = None,
     ) -> None:
         self.commands: list[Command] = []
         self._prefix, self._replies, self._status = prefix, replies, status
         self._ready = threading.Event()
         self._mqtt = Connection(
-            MqttConfig("127.0.0.1", port=port),
+            _login(port, password),
             "fake",
             Handlers(self._connected, lambda _: None, self._message),
             subscriptions=[f"{prefix}/gw/command"],
@@ -245,6 +255,10 @@ class FakeGateway:
                 self.say("offline")
             else:
                 self._mqtt.publish(f"{self._prefix}/gw/reply", payload)
+
+    def reply(self, reply: Callable[[str], bytes]) -> None:
+        """Say something more of the last command."""
+        self._mqtt.publish(f"{self._prefix}/gw/reply", reply(self.commands[-1].id))
 
     def __enter__(self) -> Self:
         self._mqtt.start()
@@ -361,3 +375,66 @@ def test_a_gateway_that_nobody_knows_is_named_as_such(
     monkeypatch.setattr(sending, "STATUS_TIMEOUT_S", 0.2)
     assert _run("cloud", "command", place.file, "no-such-gw", "reload", "--timeout", "0.5") == 3
     assert "it is not known to the broker: no status" in capsys.readouterr().err
+
+
+@pytest.fixture
+def named(make_mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Place:
+    """A command file for a broker that knows its clients by their users alone, as SECURITY.md has it."""
+    users = tmp_path / "users"
+    users.mkdir(mode=0o700)
+    for user in ("gw", "city-it"):
+        (users / user).touch(mode=0o600)
+        (users / user).write_text("secret")
+    (users / "all").write_text("gw:secret\ncity-it:secret\n")
+    subprocess.run(["mosquitto_passwd", "-U", str(users / "all")], check=True, timeout=60)
+    broker = make_mosquitto(settings=[f"password_file {users / 'all'}", "use_username_as_clientid true"])
+    _file(tmp_path, broker.port)
+    file = tmp_path / "command.yaml"
+    login = f"port: {broker.port}, user: city-it, password_file: {users / 'city-it'}"
+    file.write_text(file.read_text().replace(f"port: {broker.port}", login))
+    return Place(broker.port, "messnetz", str(file))
+
+
+def _sent(file: Path) -> Iterator[sending.News]:
+    """Send a command; each look at it hears the next word."""
+    return sending.Dialogue(sending.load(file), "gw").send(Read(device="m"), valid_s=60, timeout_s=20)
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_wait_for_each_other(named: Place, tmp_path: Path) -> None:
+    """The broker would cut the first one off: it knows both by one name."""
+    file = tmp_path / "command.yaml"
+    with FakeGateway(named.port, named.prefix, says("accepted"), password=tmp_path / "users" / "gw") as gateway:
+        first, second = _sent(file), _sent(file)
+        assert [next(first).state, next(first).state] == ["sent", "accepted"]
+        assert next(second) == sending.News(
+            id=_audit(tmp_path)[-1]["id"],
+            gateway="gw",
+            state="waiting",
+            text="another command is under way with our certificate or user",
+        )
+        assert len(gateway.commands) == 1
+        gateway.reply(says("done"))
+        assert [news.state for news in first] == ["done"]
+        assert [next(second).state, next(second).state] == ["sent", "accepted"]
+        gateway.reply(says("done"))
+        assert [news.state for news in second] == ["done"]
+
+
+@pytest.mark.slow
+def test_whoever_is_cut_off_from_elsewhere_says_so_and_gives_way(named: Place, tmp_path: Path) -> None:
+    """Another machine is connected under the same name: the two would cut each other off for ever."""
+    login = _login(named.port, tmp_path / "users" / "city-it")
+    rival = Connection(login, "rival", Handlers(lambda: None, lambda _: None, lambda *_: None))
+    with FakeGateway(named.port, named.prefix, says("accepted"), password=tmp_path / "users" / "gw"):
+        command = _sent(tmp_path / "command.yaml")
+        assert [next(command).state, next(command).state] == ["sent", "accepted"]
+        rival.start()
+        (last,) = command
+        assert last.state == "away"
+        assert last.text == f"{sending.CUT_OFF}; the command was accepted, and nobody knows what became of it"
+        deadline_s = time.monotonic() + 20
+        while not rival.is_connected and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        assert rival.is_connected
+    rival.stop()

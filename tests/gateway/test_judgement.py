@@ -16,7 +16,9 @@ from gateway.agent import Agent
 from gateway.device import DeviceState
 from gateway.judgement import JudgeMemory
 from gateway.timekeeper import Timekeeper
+from wire import profile as profiles
 from wire.counters import CATCH_UP_S
+from wire.mapping import CodecMapping, profile_of
 from wire.readings import Flag, Reading
 from wire.town import DeviceEntry
 
@@ -90,6 +92,30 @@ def test_another_model_knows_nothing_of_the_one_before(spool: Path) -> None:
     _says(state, 5000.0, time.monotonic())
     other = DeviceEntry(id="main", profile="janitza/b23", site="s")
     assert _says(_restarted(spool, state, other), 12.1, time.monotonic()) == 0
+
+
+def _mapped(path: str, scale: float) -> DeviceEntry:
+    """Enter a device whose town maps it by itself; its name, which the registry has, is the same for all of them."""
+    values = {"active_energy_import": {"path": path, "scale": scale}}
+    mapping = CodecMapping(measurement="electricity", values=values)
+    profiles.declare(profile_of("acme/meter", mapping))
+    return DeviceEntry(id="main", codec="acme/meter", mapping=mapping, interval_s=10.0, site="s")
+
+
+def test_another_mapping_is_another_model_although_it_has_the_same_name(spool: Path) -> None:
+    """Read with another factor the meter begins anew, after a reload and a restart; with the same one it goes on."""
+    before, now_s = _mapped("count", 1.0), time.monotonic()
+    state = DeviceState(Planned(), Timekeeper("trusted").stamp, "hall", before)
+    assert _says(state, 5000.0, now_s) == 0
+    assert _says(_restarted(spool, state, _mapped("count", 1.0)), 5.0, now_s + 60) == RESET
+    after = _mapped("count", 0.001)
+    assert after.profile == before.profile
+    assert _says(_restarted(spool, state, after), 5.0, now_s + 60) == 0
+    state.configure(Planned(), "hall", _mapped("count", 1.0))
+    assert _says(state, 4000.0, now_s + 60) == RESET
+    state.configure(Planned(), "hall", after)
+    assert state.latest == {}
+    assert _says(state, 4.0, now_s + 120) == 0
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None])

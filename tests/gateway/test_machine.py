@@ -74,6 +74,16 @@ def test_a_card_that_gave_up_shows(tmp_path: Path) -> None:
     assert machine.disk_readonly() == 1
 
 
+@pytest.mark.parametrize(("options", "told"), [("rw,abort,emergency_ro", 1), ("rw,errors=remount-ro", 0)])
+def test_a_card_whose_journal_was_given_up_shows(options: str, told: float, tmp_path: Path) -> None:
+    """A newer kernel calls it writable still."""
+    device = tmp_path.stat().st_dev
+    own = f"36 35 {os.major(device)}:{os.minor(device)} / / rw,relatime shared:1 - ext4 /dev/root {options}\n"
+    other = "37 35 99:1 / /boot rw - ext4 /dev/other rw,emergency_ro\n"
+    machine = _machine(tmp_path, {**FILES, "proc/self/mountinfo": other + own})
+    assert machine.disk_readonly() == told
+
+
 def test_a_machine_without_all_that_tells_nothing(tmp_path: Path) -> None:
     """No file, no reading; never a 0 that nobody measured."""
 

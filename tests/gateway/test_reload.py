@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from base.errors import ConfigError, TransientError
+from base.sqlite import CorruptError
 from base.systemd import Notifier
-from gateway import config, reload, status
+from gateway import config, description, reload, status
 from gateway.agent import Agent
 from gateway.spool import Settled, Spool
 from wire.readings import Reading, Sample
@@ -370,5 +373,38 @@ def test_an_agent_whose_spool_is_ill_still_says_how_it_is(desk: Desk) -> None:
         assert [bus["id"] for bus in ill["buses"]] == ["hall", "cellar"]
         assert (well["spool_error"], well["seal_error"]) == ("", "")
         assert "sealed_readings" in well
+
+    asyncio.run(asyncio.wait_for(play(), 30))
+
+
+def test_an_agent_that_rescues_its_spool_still_says_how_it_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes minutes: whoever asks hears at once that it runs, also whoever asked before it began."""
+    monkeypatch.setattr(description, "ANSWER_S", 0.5)
+    is_over, began = threading.Event(), threading.Event()
+
+    def rescue(*_: object) -> None:
+        began.set()
+        assert is_over.wait(20)
+
+    async def play() -> None:
+        async with desk.running():
+            monkeypatch.setattr("gateway.rescue.rescue", rescue)
+            sealing = asyncio.create_task(desk.agent._spool.run(lambda spool: spool._rescue(CorruptError("damaged"))))
+            assert await asyncio.to_thread(began.wait, 20)
+            asked_s = time.monotonic()
+            during = await desk.ask()
+            assert time.monotonic() - asked_s < description.ANSWER_S
+            condition = await desk.agent._condition.read()
+            is_over.set()
+            await sealing
+            asleep = asyncio.create_task(desk.agent._spool.run(lambda _: time.sleep(1)))
+            hanging = await desk.ask()
+            await asleep
+            after = await desk.ask()
+        assert "damaged; what can be read is being saved, for 0 s now" in str(during["spool_error"])
+        assert isinstance(during["buses"], list)
+        assert "uptime" in {reading.quantity for reading in condition.readings}
+        assert "the disk has not answered" in str(hanging["spool_error"])
+        assert after["spool_error"] == ""
 
     asyncio.run(asyncio.wait_for(play(), 30))

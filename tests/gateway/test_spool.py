@@ -14,7 +14,8 @@ import pytest
 
 from base.errors import PermanentError, TransientError
 from base.sqlite import transaction
-from gateway import rescue, spool_file, spool_schema
+from gateway import eviction, rescue, salvage, spool_file, spool_schema
+from gateway import spool as spools
 from gateway.spool import ALIVE_MS, EXPIRE_MS, Limits, SealedBatch, Settled, Spool, read_totals
 from gateway.spool_schema import JUMP, REJECTED, WAITING
 from wire import batch as wire_batch
@@ -22,7 +23,10 @@ from wire.gaps import Gap, sample
 from wire.readings import Reading, Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from gateway.eviction import Choice, Gone
 
 NOW_MS = 1_790_000_000_000
 WEEK_MS = 7 * 86_400_000
@@ -333,6 +337,9 @@ def test_looking_takes_nothing_from_an_agent(path: Path) -> None:
         spool = _open(path)
     with pytest.raises(TransientError, match="another agent"):
         read_totals(path)
+    path.with_name(path.name + ".rescue").touch()
+    with pytest.raises(TransientError, match="the agent saves what can be read of it, and then starts"):
+        read_totals(path)
     spool.close()
 
 
@@ -411,6 +418,30 @@ def test_a_stop_is_declared_from_the_last_seal_and_never_backwards(path: Path) -
     spool.close()
 
 
+def test_a_stop_is_declared_although_no_batch_is_left_to_tell_of_the_time_before(path: Path) -> None:
+    """All are confirmed and their week is over; when the last one was sealed is known to whoever dates a boot."""
+    spool = Spool(path, boot="one", keep_confirmed_ms=0)
+    spool.seal([_samples()], Settled(), NOW_MS + 100)
+    spool.mark(Settled(frozenset({1})), NOW_MS + 200)
+    assert spool.evict(NOW_MS + 300).batches == 1
+    spool.close()
+    with closing(Spool(path, boot="two", keep_confirmed_ms=0)) as spool:
+        assert spool.past().latest_ms == NOW_MS + 100
+        spool.declare_stopped(["main"], NOW_MS + 9000)
+        assert spool.gaps() == [Gap("main", NOW_MS + 100, NOW_MS + 9000, "stopped")]
+
+
+def test_what_is_salvaged_is_proved(path: Path) -> None:
+    """A batch whose pack or head the disk has changed is none."""
+    spool = _open(path)
+    spool.seal([_samples() for _ in range(4)], Settled(), NOW_MS)
+    spool.close()
+    _damage(path, 2)
+    with closing(sqlite3.connect(path)) as second, second:
+        second.execute("UPDATE batch SET sealed_at_ms = sealed_at_ms + 1 WHERE number = 3")
+    assert [batch.number for batch in salvage.batches(path)] == [1, 4]
+
+
 def test_a_stop_is_declared_from_a_devices_last_sample_where_that_is_before_the_last_seal(path: Path) -> None:
     """It was perhaps being read while the others were sealed; what a gap has declared is not declared again."""
     with closing(_open(path)) as spool:
@@ -436,6 +467,35 @@ def test_eviction_spares_what_is_in_flight_until_last_and_gaps_for_ever(path: Pa
     assert spool.get(1) is None, "nothing else was left to go"
     assert spool.gaps() == [lost, Gap("main", NOW_MS, NOW_MS + 2, "quota", 3)]
     assert [batch.number for batch in spool.next_to_send(9)] == [2, 3]
+    spool.close()
+
+
+def test_under_the_quota_goes_first_what_the_database_has(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then what it never takes, what waits, what has no time, what is in flight; of each the oldest."""
+    gone: list[int] = []
+    step = eviction.step
+
+    def watched(db: sqlite3.Connection, choice: Choice, most: int, devices: Iterable[str]) -> Gone:
+        before = [number for (number,) in db.execute("SELECT number FROM batch ORDER BY number")]
+        done = step(db, choice, most, devices)
+        kept = {number for (number,) in db.execute("SELECT number FROM batch")}
+        gone.extend(number for number in before if number not in kept)
+        return done
+
+    spool = Spool(path, boot="this one", keep_confirmed_ms=WEEK_MS)
+    in_flight = spool.seal([_samples(), _samples()], Settled(), NOW_MS)
+    early = [Sample("main", 1000, (Reading("active_power", 230.1, "W"),))]
+    unplaced = spool.seal([early, early], Settled(), NOW_MS, boot_ms=2000)
+    waiting = spool.seal([_samples(), _samples()], Settled(), NOW_MS)
+    rejected = spool.seal([_samples(), _samples()], Settled(), NOW_MS)
+    confirmed = spool.seal([_samples(), _samples()], Settled(), NOW_MS)
+    spool.mark(Settled(frozenset(confirmed), dict.fromkeys(rejected, "no")), NOW_MS)
+    spool.close()
+    monkeypatch.setattr(spools, "STEP_BATCHES", 1)
+    monkeypatch.setattr(eviction, "step", watched)
+    spool = Spool(path, boot="this one", keep_confirmed_ms=WEEK_MS, limits=Limits(quota_bytes=0, floor_bytes=0))
+    spool.evict(NOW_MS, in_flight)
+    assert gone == [*confirmed, *rejected, *waiting, *unplaced, *in_flight]
     spool.close()
 
 

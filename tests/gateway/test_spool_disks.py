@@ -18,7 +18,8 @@ from lacking import lacking
 from base.errors import TransientError
 from base.sqlite import FullError
 from gateway import spool_schema
-from gateway.spool import Limits, Settled, Spool
+from gateway.machine import Machine
+from gateway.spool import RESCUE_AFTER, Limits, Settled, Spool
 from gateway.spool_schema import PAGE_BYTES
 from wire.readings import Reading, Sample
 
@@ -201,6 +202,32 @@ def test_a_disk_that_becomes_read_only_is_waited_for(tmp_path: Path) -> None:
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
         assert spool.seal([_samples(2)], Settled(), NOW_MS) == [2]
         assert [batch.number for batch in spool.next_to_send(10)] == [1, 2]
+        spool.close()
+
+
+def test_a_journal_that_is_given_up_costs_nothing_that_was_sealed(tmp_path: Path) -> None:
+    """The kernel refuses every write from one moment to the next, and for good; after the next start all is there."""
+    with _mounted("ext4", tmp_path) as disk:
+        spool = _open(disk)
+        for number in range(1, 31):
+            spool.seal([_samples(number)], Settled(), NOW_MS + number * 1000)
+        if subprocess.run(["mount", "-o", "remount,abort", disk], check=False, capture_output=True).returncode != 0:
+            lacking("a kernel that gives up the journal of an ext4 when asked to")
+        machine = Machine(disk)
+        for _ in range(2 * RESCUE_AFTER):
+            with pytest.raises(TransientError):
+                spool.seal([_samples(31)], Settled(), NOW_MS + 31_000)
+        assert machine.disk_readonly() == 1
+        assert list(disk.glob("*.damaged-*")) == []
+        spool.close()
+        subprocess.run(["umount", disk], check=True)
+        assert subprocess.run(["e2fsck", "-p", tmp_path / "image"], check=False, capture_output=True).returncode <= 1
+        subprocess.run(["mount", "-o", "loop", tmp_path / "image", disk], check=True)
+        spool = _open(disk)
+        assert [batch.number for batch in spool.next_to_send(100)] == list(range(1, 31))
+        assert spool.seal([_samples(31)], Settled(), NOW_MS + 31_000) == [31]
+        assert spool.gaps() == []
+        assert machine.disk_readonly() == 0
         spool.close()
 
 

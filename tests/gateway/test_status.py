@@ -115,6 +115,24 @@ def test_the_machine_has_a_name() -> None:
     assert status.machine()
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("proc/cpuinfo", "processor\t: 0\nSerial\t\t: 10000000abcdef01\n"),
+        ("proc/device-tree/serial-number", "10000000abcdef01\0"),
+    ],
+)
+def test_two_boards_with_one_card_have_two_names(tmp_path: Path, file: str, text: str) -> None:
+    """A copied card has the same machine id; the board's serial number tells them apart, wherever the kernel has it."""
+    card = {"etc/machine-id": "0123456789abcdef\n", "proc/cpuinfo": "processor\t: 0\n"}
+    for name, content in {**card, file: text}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert status.machine(tmp_path) == "0123456789abcdef/10000000abcdef01"
+    (tmp_path / file).unlink()
+    assert status.machine(tmp_path) == "0123456789abcdef"
+
+
 def _talk(tmp_path: Path, *lines: bytes) -> list[dict[str, object]]:
     """Say lines to an agent that refuses and fails in every way; returns its answers."""
     path = tmp_path / "agent.sock"
