@@ -12,7 +12,7 @@ from base.errors import ConfigError
 from edge import planning, thinning
 from edge.json_source import times
 from edge.json_source.times import OwnTime
-from edge.lorawan.half import Value, check_values
+from edge.json_values.value import Value, check_values
 from edge.thinning import Thinned  # noqa: TC001 - likewise
 from wire import profile as public
 from wire.ids import END

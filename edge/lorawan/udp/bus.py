@@ -22,7 +22,8 @@ from wire.command import Configure, Downlink
 
 if TYPE_CHECKING:
     from edge.interface import BusPlan
-    from edge.lorawan.model import Model, Taken
+    from edge.json_values.taking import Taken
+    from edge.lorawan.model import Model
     from edge.lorawan.network import Received
     from edge.lorawan.state import Downlink as Queued
     from edge.lorawan.udp.driver import LorawanTarget
