@@ -1,4 +1,4 @@
-"""Devices that share one line and take turns on it: each has a reader of its own, and one that is silent is parked."""
+"""Devices that share a line or a server and take turns: each has a reader of its own, and one that is silent is parked."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ A = TypeVar("A")
 
 
 class Turns(Generic[T, R]):
-    """The devices of one line."""
+    """The devices of one line. A reader is whatever keeps what is learned of a device."""
 
     def __init__(self, devices: Iterable[T], make: Callable[[T], R]) -> None:
-        """`make` makes the reader of a device, and keeps in it what is learned of the device."""
+        """`make` makes the reader of a device."""
         self._devices = {device.id: device for device in devices}
         self._readers = {name: make(device) for name, device in self._devices.items()}
         self._parking = Parking()

@@ -44,6 +44,10 @@ class HttpTarget:
         """For how long what it has may stay as it is."""
         return patience_s(self.interval_s)
 
+    def is_like(self, other: HttpTarget | None) -> bool:
+        """Whether another one is the same device, read in the same way, if perhaps at other times."""
+        return other is not None and other.meaning == self.meaning
+
 
 @dataclass(frozen=True)
 class HttpPlan:
