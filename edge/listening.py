@@ -16,7 +16,7 @@ from base.errors import TransientError
 from base.retry import Backoff
 from edge import stream
 from edge.interface import NoAnswerError, ParkedError, Traffic
-from edge.speaking import SpeakingPlan, SpeakingTarget
+from edge.speaking import SpeakingBus, SpeakingPlan, SpeakingTarget
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -126,7 +126,7 @@ class ListeningPlan(SpeakingPlan):
         return ListeningBus(self)
 
 
-class ListeningBus:
+class ListeningBus(SpeakingBus):
     """The open bus. A task of its own hears the line; `read` takes what was heard since the last time."""
 
     def __init__(
@@ -166,11 +166,6 @@ class ListeningBus:
         """Return how many words came, and how many of them could not be read."""
         del device
         return Traffic(self._words, self._errors)
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with another interval."""

@@ -1,4 +1,4 @@
-"""Devices that share a line or a server and take turns: each has a reader of its own, and one that is silent is parked."""
+"""Devices that share a line or a server take turns: each has a reader of its own, and one that is silent is parked."""
 
 from __future__ import annotations
 

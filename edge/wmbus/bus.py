@@ -14,6 +14,7 @@ from edge import stream
 from edge.hearing import Hearing
 from edge.interface import Heard
 from edge.listening import REOPEN_S
+from edge.speaking import SpeakingBus
 from edge.wmbus.driver import ReceiverPlan
 from edge.wmbus.keys import KeyFile
 from edge.wmbus.meters import Meters
@@ -37,7 +38,7 @@ QUIET_S = 30 * REOPEN_S
 """A receiver that hears nobody at all for half an hour is opened anew: sticks hang, and forget their mode."""
 
 
-class ReceiverBus:
+class ReceiverBus(SpeakingBus):
     """The open bus."""
 
     def __init__(self, plan: ReceiverPlan, open_line: Callable[[LineAddress], Awaitable[Stream]] | None = None) -> None:
@@ -78,11 +79,6 @@ class ReceiverBus:
     def traffic(self, device: str) -> Traffic:
         """Return how many telegrams of a meter came, and how many of them could not be read."""
         return self._hearing.traffic(device)
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with other meters."""
