@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from edge.interface import BusPlan, Measured, Place
+    from edge.planning import Planned
     from edge.stream import LineAddress, Stream
+    from wire.profile import Profile
     from wire.readings import Reading
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,11 @@ class Gatherer(Protocol):
 @dataclass(frozen=True)
 class ListeningTarget(SpeakingTarget):
     """The device of such a bus."""
+
+
+def target_of(device: Planned[Profile]) -> ListeningTarget:
+    """Return the target of a checked device."""
+    return ListeningTarget(device.id, device.interval_s, device.meaning)
 
 
 @dataclass(frozen=True)

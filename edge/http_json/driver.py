@@ -106,15 +106,15 @@ class HttpJsonDriver:
         return HttpPlan(config.id, server_of(document, path, config), targets)
 
 
-def _target(document: Document, at: Path_, device: JsonDevice) -> HttpTarget:
-    profile, parameters, parts = profiles.load_for(document, at, device)
+def _target(document: Document, at: Path_, entry: JsonDevice) -> HttpTarget:
+    device, parts = profiles.device_of(document, at, entry)
+    profile = device.profile
     if profile.json.path is None:
-        found = f"the profile {device.profile!r}, which only a broker brings"
+        found = f"the profile {entry.profile!r}, which only a broker brings"
         raise document.error((*at, "profile"), found, "one with 'json: path:'")
     path = profiles.filled(profile.json.path, {name: quote(part, safe="/:") for name, part in parts.items()})
-    meaning = (device.profile, tuple(sorted(parameters.items())), tuple(sorted(parts.items())))
-    interval_s = device.interval_s or profile.interval_s
-    return HttpTarget(device.id, interval_s, path, meaning, Model(profile, parameters, parts))
+    meaning = (*device.meaning, tuple(sorted(parts.items())))
+    return HttpTarget(device.id, device.interval_s, path, meaning, Model(profile, device.parameters, parts))
 
 
 DRIVER = HttpJsonDriver()

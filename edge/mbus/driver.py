@@ -129,11 +129,10 @@ def _targets(document: Document, path: Path_, config: MbusBusConfig) -> list[Mbu
             raise document.error((*at, key), "0 beside other meters", expected)
         _check_apart(document, (*at, key), address, taken)
         taken[address] = device.id
-        profile = planning.profile_of(document, (*at, "profile"), device.profile, "mbus", profiles.load)
+        planned = planning.device_of(document, at, device, "mbus", profiles.load)
         if targets and config.serial is not None and config.baud_rate is None:
-            _check_baud_rate(document, (*at, "profile"), targets[0], profile)
-        values = planning.parameters_of(document, at, device, profile)
-        targets.append(MbusTarget(device.id, address, device.interval_s or profile.interval_s, profile, values))
+            _check_baud_rate(document, (*at, "profile"), targets[0], planned.profile)
+        targets.append(MbusTarget(device.id, address, planned.interval_s, planned.profile, planned.parameters))
     return targets
 
 

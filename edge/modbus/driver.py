@@ -141,13 +141,12 @@ class ModbusDriver:
                     f"unit {device.unit} beside other devices",
                     f"a unit id up to {LAST_UNIT}, or a line of its own: more than one device may answer this one",
                 )
-            profile = planning.profile_of(document, (*at, "profile"), device.profile, "modbus", profiles.load)
-            values = planning.parameters_of(document, at, device, profile)
+            planned = planning.device_of(document, at, device, "modbus", profiles.load)
+            profile, values = planned.profile, planned.parameters
             model = profiles.compile_model(profile, values)
-            interval_s = device.interval_s or profile.interval_s
             if config.serial is not None:
                 _check_settings(document, at, config, targets[0] if targets else None, model.half.settings)
-            targets.append(ModbusTarget(device.id, device.unit, interval_s, model, profile, values))
+            targets.append(ModbusTarget(device.id, device.unit, planned.interval_s, model, profile, values))
         return targets
 
     @staticmethod
