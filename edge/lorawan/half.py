@@ -68,12 +68,12 @@ class LorawanHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     settings: dict[SettingName, Setting] = {}
 
 
-def source(name: str, root: Path = CODECS) -> str:
+def source(name: str) -> str:
     """Read a codec.
 
     Raises: OSError, UnicodeDecodeError as Path.read_text.
     """
-    return (root / f"{name}.js").read_text(encoding="utf-8")
+    return (CODECS / f"{name}.js").read_text(encoding="utf-8")
 
 
 def check_codec(document: Document, at: Path_, name: str) -> None:

@@ -22,11 +22,9 @@ from edge.wmbus.mqtt import wanted
 from edge.wmbus.receivers import RECEIVERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from edge.hearing import Said
     from edge.interface import BusPlan, Measured, Traffic
-    from edge.stream import LineAddress, Stream
+    from edge.stream import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +39,8 @@ QUIET_S = 30 * REOPEN_S
 class ReceiverBus(SpeakingBus):
     """The open bus."""
 
-    def __init__(self, plan: ReceiverPlan, open_line: Callable[[LineAddress], Awaitable[Stream]] | None = None) -> None:
-        """`open_line`: another way to open it, for tests."""
+    def __init__(self, plan: ReceiverPlan) -> None:
         self._plan = plan
-        self._open_line = open_line or stream.open_line
         self._meters = Meters(wanted(plan.devices), KeyFile(plan.key_file))
         self._samples: deque[Heard] = deque()
         self._came_some = asyncio.Event()
@@ -103,7 +99,9 @@ class ReceiverBus(SpeakingBus):
             self._line_why = str(error)
             return backoff.failed(error)
 
-        await stream.keep_open(lambda: self._open_line(self._plan.line), lambda line: self._hear(line, backoff), failed)
+        await stream.keep_open(
+            lambda: stream.open_line(self._plan.line), lambda line: self._hear(line, backoff), failed
+        )
 
     async def _hear(self, line: Stream, backoff: Backoff) -> None:
         receiver = RECEIVERS[self._plan.receiver]
