@@ -9,10 +9,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from base.errors import TransientError
-from base.retry import Backoff
-from edge import stream
 from edge.hearing import Hearing
 from edge.interface import Heard
+from edge.kept_line import KeptLine
 from edge.listening import REOPEN_S
 from edge.speaking import SpeakingBus
 from edge.wmbus.driver import ReceiverPlan
@@ -22,6 +21,7 @@ from edge.wmbus.mqtt import wanted
 from edge.wmbus.receivers import RECEIVERS
 
 if TYPE_CHECKING:
+    from base.retry import Backoff
     from edge.hearing import Said
     from edge.interface import BusPlan, Measured, Traffic
     from edge.stream import Stream
@@ -44,24 +44,20 @@ class ReceiverBus(SpeakingBus):
         self._meters = Meters(wanted(plan.devices), KeyFile(plan.key_file))
         self._samples: deque[Heard] = deque()
         self._came_some = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._line = KeptLine(plan.id, plan.line, self._hear)
+        self._line.why = "the receiver was not opened yet"
         self._hearing = Hearing(plan.id, "telegram")
-        self._line_why = "the receiver was not opened yet"
 
     async def heard(self) -> Heard:
         """Wait for the next sample of any meter. A fault of ours that ends the listening is raised here, once."""
         while not self._samples:
-            if self._task is None:
-                self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
+            listening = self._line.keep()
             self._came_some.clear()
             coming = asyncio.ensure_future(self._came_some.wait())
             try:
-                await asyncio.wait({self._task, coming}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({listening, coming}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 coming.cancel()
-            if self._task.done():
-                task, self._task = self._task, None
-                task.result()
         return self._samples.popleft()
 
     async def read(self, device: str) -> Measured:
@@ -70,7 +66,7 @@ class ReceiverBus(SpeakingBus):
         Raises: ParkedError where it is; NoAnswerError where nothing that can be read was heard for too long.
         """
         target = next(target for target in self._plan.devices if target.id == device)
-        raise self._hearing.silence(target, self._plan.line, self._line_why)
+        raise self._hearing.silence(target, self._plan.line, self._line.why)
 
     def traffic(self, device: str) -> Traffic:
         """Return how many telegrams of a meter came, and how many of them could not be read."""
@@ -87,28 +83,14 @@ class ReceiverBus(SpeakingBus):
 
     async def close(self) -> None:
         """Close the port."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _listen(self) -> None:
-        backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-
-        def failed(error: TransientError) -> float:
-            self._line_why = str(error)
-            return backoff.failed(error)
-
-        await stream.keep_open(
-            lambda: stream.open_line(self._plan.line), lambda line: self._hear(line, backoff), failed
-        )
+        await self._line.close()
 
     async def _hear(self, line: Stream, backoff: Backoff) -> None:
         receiver = RECEIVERS[self._plan.receiver]
         unpacker = receiver.unpacker()
         if command := receiver.modes.get(self._plan.mode):
             await line.write(command)
-        self._line_why = ""
+        self._line.why = ""
         heard_s = time.monotonic()
         while True:
             try:
