@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from edge.interface import NoAnswerError, ParkedError
 from edge.parking import Parking
@@ -12,18 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
 
-class Asked(Protocol):
+@dataclass(frozen=True)
+class AskedTarget:
     """A device that is asked."""
 
-    @property
-    def id(self) -> str:
-        """Id of the device, unique in the town."""
+    id: str
+    interval_s: float
 
     def is_like(self, other: Self | None) -> bool:
         """Whether another one is the same device, read in the same way, if perhaps at other times."""
+        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
-T = TypeVar("T", bound=Asked)
+T = TypeVar("T", bound=AskedTarget)
 R = TypeVar("R")
 A = TypeVar("A")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from edge.listening import ListeningPlan, target_of
 from edge.obis import Map
 from edge.stream import LineConfig, SerialPort, line_of, place_of
 from edge.thinning import Thinner
+from edge.turns import AskedTarget
 from wire.ids import END, Id
 from wire.town import DeviceEntry
 
@@ -62,20 +63,14 @@ class D0BusConfig(LineConfig, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 @dataclass(frozen=True)
-class ReadoutTarget:
+class ReadoutTarget(AskedTarget):
     """One meter that is asked."""
 
-    id: str
     address: str
     """Empty where it needs none."""
-    interval_s: float
     profile: str
     parameters: Mapping[str, float]
     half: D0Half = field(compare=False, repr=False)
-
-    def is_like(self, other: ReadoutTarget | None) -> bool:
-        """Whether another one is the same meter, read in the same way, if perhaps at other times."""
-        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
 @dataclass(frozen=True)
@@ -166,7 +161,7 @@ class D0Driver:
 def _readout(entry: D0Device, device: Planned[D0Profile]) -> ReadoutTarget:
     profile = device.profile
     return ReadoutTarget(
-        device.id, entry.address or "", device.interval_s, profile.profile, device.parameters, profile.d0
+        device.id, device.interval_s, entry.address or "", profile.profile, device.parameters, profile.d0
     )
 
 

@@ -11,6 +11,7 @@ from edge.interface import Place
 from edge.json_source import profile as profiles
 from edge.json_source.model import Model
 from edge.speaking import patience_s
+from edge.turns import AskedTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +29,9 @@ REQUEST_S = 0.3
 
 
 @dataclass(frozen=True)
-class HttpTarget:
+class HttpTarget(AskedTarget):
     """One device of such a bus."""
 
-    id: str
-    interval_s: float
     path: str
     meaning: tuple[object, ...]
     """What its answers mean: profile, parameters, parts."""
@@ -43,10 +42,6 @@ class HttpTarget:
     def patience_s(self) -> float:
         """For how long what it has may stay as it is."""
         return patience_s(self.interval_s)
-
-    def is_like(self, other: HttpTarget | None) -> bool:
-        """Whether another one is the same device, read in the same way, if perhaps at other times."""
-        return other is not None and other.meaning == self.meaning
 
 
 @dataclass(frozen=True)
