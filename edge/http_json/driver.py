@@ -14,14 +14,11 @@ from edge.speaking import patience_s
 from edge.turns import AskedTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import msgspec
 
     from base.strict_yaml import Document, Path_
     from edge.interface import Bus, BusPlan
     from edge.json_source.profile import JsonDevice
-    from edge.plausibility.encoding import Encoding
     from wire.profile import Profile
 
 REQUEST_S = 0.3
@@ -36,7 +33,6 @@ class HttpTarget(AskedTarget):
     meaning: tuple[object, ...]
     """What its answers mean: profile, parameters, parts."""
     model: Model = field(compare=False, repr=False)
-    encodings: Mapping[str, Encoding] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def patience_s(self) -> float:

@@ -90,8 +90,6 @@ class Event(NamedTuple):
 class Network(Protocol):
     """What differs from one network to the other."""
 
-    title: str
-
     def read(self, topic: str, payload: bytes) -> Event | None:
         """Return the uplink of a message; None where it is something else.
 

@@ -107,11 +107,6 @@ class Downlink(NamedTuple):
     """`queued`, `sent` (a confirmed one waits for the device's word), `acknowledged`, `failed`."""
     tries: int
 
-    @property
-    def is_open(self) -> bool:
-        """Whether something is still to be done for it."""
-        return self.state == "queued" or (self.state == "sent" and bool(self.is_confirmed))
-
 
 class NewSession(NamedTuple):
     """A session to be kept."""
