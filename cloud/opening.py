@@ -14,7 +14,7 @@ from wire.confirm import Confirm, Rejection
 from wire.errors import BadMessageError, DamagedError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from cloud.complaints import Complaints
     from cloud.inbox import Arrival
@@ -75,13 +75,11 @@ class Opener:
         metrics: Metrics,
         *,
         ahead_s: float,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """`ahead_s`: how far ahead of now a batch may say that it is."""
         self._complaints = complaints
         self._metrics = metrics
         self._ahead_s = ahead_s
-        self._clock = clock
 
     def open(self, arrival: Arrival, registry: Registry, verdicts: Verdicts) -> Routed | None:
         """Decode and route one batch; None for one that is rejected, or neither confirmed nor rejected but reported."""
@@ -118,7 +116,7 @@ class Opener:
         return self._route(arrival.gateway, header, samples, registry)
 
     def _check_time(self, what: str, at_ms: int, header: Header) -> None:
-        ahead_s = at_ms / 1000 - self._clock()
+        ahead_s = at_ms / 1000 - time.time()
         if ahead_s > self._ahead_s:
             raise _AheadError(
                 f"batch {header.number} of stream {header.stream} {what} {ahead_s:.0f} s ahead of this clock; "

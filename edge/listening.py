@@ -16,13 +16,16 @@ from base.errors import TransientError
 from base.retry import Backoff
 from edge import stream
 from edge.interface import NoAnswerError, ParkedError, Traffic
-from edge.speaking import SpeakingPlan, SpeakingTarget
+from edge.kept_line import KeptLine
+from edge.speaking import SpeakingBus, SpeakingPlan, SpeakingTarget
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from edge.interface import BusPlan, Measured, Place
+    from edge.planning import Planned
     from edge.stream import LineAddress, Stream
+    from wire.profile import Profile
     from wire.readings import Reading
 
 logger = logging.getLogger(__name__)
@@ -88,6 +91,11 @@ class ListeningTarget(SpeakingTarget):
     """The device of such a bus."""
 
 
+def target_of(device: Planned[Profile]) -> ListeningTarget:
+    """Return the target of a checked device."""
+    return ListeningTarget(device.id, device.interval_s, device.meaning)
+
+
 @dataclass(frozen=True)
 class ListeningPlan(SpeakingPlan):
     """A checked bus with one device that speaks by itself."""
@@ -126,7 +134,7 @@ class ListeningPlan(SpeakingPlan):
         return ListeningBus(self)
 
 
-class ListeningBus:
+class ListeningBus(SpeakingBus):
     """The open bus. A task of its own hears the line; `read` takes what was heard since the last time."""
 
     def __init__(
@@ -134,14 +142,12 @@ class ListeningBus:
     ) -> None:
         """`open_line`: another way to open it, for tests."""
         self._plan = plan
-        self._open_line = open_line or stream.open_line
         self._decoder, self._gatherer = plan.make()
-        self._task: asyncio.Task[None] | None = None
+        self._line = KeptLine(plan.id, plan.line, self._converse, open_line)
         self._began_s = time.monotonic()
         self._heard_s: float | None = None
         self._words = self._errors = 0
         self._garbled_s = 0.0
-        self._why = ""
         self._garbled = Backoff(f"bus {plan.id}: what came cannot be read", logger)
 
     async def read(self, device: str) -> Measured:
@@ -149,28 +155,19 @@ class ListeningBus:
 
         Raises: ParkedError where it said nothing yet; NoAnswerError where it is silent for too long.
         """
-        if self._task is None:
-            self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
-        elif self._task.done():
-            task, self._task = self._task, None
-            task.result()
+        self._line.keep()
         measured = self._gatherer.take()
         if measured is not None:
             return measured
         silent_s = time.monotonic() - (self._heard_s or self._began_s)
         if silent_s < self._plan.device.patience_s:
             raise ParkedError(f"device {device} has said nothing for {silent_s:.0f} s")
-        raise NoAnswerError(self._why or f"{self._plan.line}: nothing heard for {silent_s:.0f} s")
+        raise NoAnswerError(self._line.why or f"{self._plan.line}: nothing heard for {silent_s:.0f} s")
 
     def traffic(self, device: str) -> Traffic:
         """Return how many words came, and how many of them could not be read."""
         del device
         return Traffic(self._words, self._errors)
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with another interval."""
@@ -180,21 +177,7 @@ class ListeningBus:
 
     async def close(self) -> None:
         """Close the port."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _listen(self) -> None:
-        backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-
-        def failed(error: TransientError) -> float:
-            self._why = str(error)
-            return backoff.failed(error)
-
-        await stream.keep_open(
-            lambda: self._open_line(self._plan.line), lambda line: self._converse(line, backoff), failed
-        )
+        await self._line.close()
 
     async def _converse(self, line: Stream, backoff: Backoff) -> None:
         """Hear the line, and ask where the device wants that; ends with the first of both that fails."""
@@ -228,12 +211,12 @@ class ListeningBus:
                 self._words += 1
                 if isinstance(word, Garbled):
                     self._errors += 1
-                    self._why = f"{self._plan.line}: {word.why}"
+                    self._line.why = f"{self._plan.line}: {word.why}"
                     self._garbled.failed(word.why)
                     self._garbled_s = at_s
                     continue
                 if at_s - self._garbled_s >= CLEAN_S:
                     self._garbled.succeeded()
                 backoff.succeeded()
-                self._why, self._heard_s = "", at_s
+                self._line.why, self._heard_s = "", at_s
                 self._gatherer.add(word.readings, at_s, word.without_value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from edge.hearing import Hearing
-from edge.speaking import SpeakingPlan, SpeakingTarget
+from edge.speaking import SpeakingBus, SpeakingPlan, SpeakingTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ class MqttPlan(SpeakingPlan):
         return (self.bus or MqttBus)(self)
 
 
-class MqttBus:
+class MqttBus(SpeakingBus):
     """The open bus."""
 
     def __init__(self, plan: MqttPlan) -> None:
@@ -145,11 +145,6 @@ class MqttBus:
     def traffic(self, device: str) -> Traffic:
         """Return how many messages came of a device, and how many of them could not be read."""
         return self._hearing.traffic(device)
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with other devices."""

@@ -23,11 +23,10 @@ from wire.readings import Reading
 from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from base.strict_yaml import Document
-    from edge.thinning import Rule as ThinningRule
-    from wire.profile import Profile
+    from edge.thinning import ThinnedProfile
 
 _CODE = re.compile(r"^(?:(?P<a>[0-9]{1,3})-(?P<b>[0-9]{1,3}):)?(?P<rest>[0-9A-Z]{1,3}(?:\.[0-9A-Z]{1,3}){1,2})$")
 _TERM = re.compile(r"\s+([+-])\s+")
@@ -305,15 +304,12 @@ def _terms(text: str) -> list[_Term] | None:
     return terms
 
 
-def check(
-    document: Document, profile: Profile, registers: Mapping[str, Register], rules: Iterable[ThinningRule], driver: str
-) -> None:
+def check(document: Document, profile: ThinnedProfile, registers: Mapping[str, Register], driver: str) -> None:
     """Check a profile's registers against its readings and their units.
 
     Raises: ConfigError at the line that is wrong.
     """
-    for name in {rule.of for rule in rules} - registers.keys():
-        raise document.error(("readings",), f"{name!r} without a register", f"a row under '{driver}: registers'")
+    profile.check_sources(document, registers, f"a row under '{driver}: registers'")
     for name, register in registers.items():
         at = (driver, "registers", name)
         if name not in profile.readings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from base.errors import ConfigError
 from edge import parameters
@@ -16,6 +17,42 @@ if TYPE_CHECKING:
     from wire.town import DeviceEntry
 
 P = TypeVar("P", bound="Profile")
+P_co = TypeVar("P_co", bound="Profile", covariant=True)
+
+
+@dataclass(frozen=True)
+class Planned(Generic[P_co]):
+    """A device of a gateway's file, with what its profile makes of it."""
+
+    id: str
+    interval_s: float
+    profile: P_co
+    parameters: dict[str, float]
+    """A value for every parameter that the profile declares."""
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What makes its words mean what they do; with another meaning it is another device."""
+        return self.profile.profile, tuple(sorted(self.parameters.items()))
+
+
+def device_of(document: Document, at: Path_, entry: DeviceEntry, driver: str, load: Callable[[str], P]) -> Planned[P]:
+    """Return a device with its profile. `at`: where it stands; `load`: as that of `profile_of`.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    profile = profile_of(document, (*at, "profile"), entry.profile, driver, load)
+    parameters = parameters_of(document, at, entry, profile)
+    return Planned(entry.id, entry.interval_s or profile.interval_s, profile, parameters)
+
+
+def check_interval(document: Document, at: Path_, interval_s: float, shortest_s: float, why: str) -> None:
+    """Refuse a device that is to be read too often. `at`: where the device stands; `why`: behind the interval.
+
+    Raises: ConfigError at the line that is wrong.
+    """
+    if interval_s < shortest_s:
+        raise document.error((*at, "interval_s"), f"{interval_s:g} s, {why}", f"{shortest_s:g} s or more")
 
 
 def profile_of(document: Document, at: Path_, name: str, driver: str, load: Callable[[str], P]) -> P:

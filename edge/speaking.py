@@ -51,3 +51,12 @@ class SpeakingPlan:
         """Nothing would be faster."""
         del share
         return ""
+
+
+class SpeakingBus:
+    """An open bus of such devices."""
+
+    def parked_s(self, device: str) -> float | None:
+        """None: nobody is asked."""
+        del device
+        return None

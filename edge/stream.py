@@ -30,8 +30,6 @@ CHUNK = 4096
 OPEN_S = 10.0
 """How long a TCP connection may take."""
 WRITE_S = 10.0
-_GONE = (OSError, termios.error)
-"""What pyserial raises where a port is gone; `termios.error` is no OSError."""
 
 BaudRate: TypeAlias = Annotated[int, msgspec.Meta(ge=50, le=4_000_000)]
 
@@ -267,7 +265,7 @@ class SerialStream:
                 timeout=0,
                 exclusive=True,
             )
-        except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError
+        except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError, termios.error none
             raise TransientError(f"{address.port}: {why_no_port(address.port)}") from error
         return cls(port, address.port)
 

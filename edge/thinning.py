@@ -24,14 +24,14 @@ import msgspec
 
 from edge.interface import Measured
 from edge.plausibility.encoding import shortest
+from wire.profile import Profile
 from wire.readings import Reading
 from wire.vocabulary import quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from base.strict_yaml import Document
-    from wire.profile import Profile
 
 By: TypeAlias = Literal["mean", "last", "max", "min", "sum", "vector", "energetic", "volume_weighted"]
 HIGHEST_LEVEL = 1000.0
@@ -54,25 +54,48 @@ class Rule(NamedTuple):
     by: By
 
 
-def rules_of(document: Document, profile: Profile) -> tuple[Rule, ...]:
-    """Read how a profile's readings are thinned.
+def check(document: Document, readings: Sequence[str], own: Mapping[str, Thinned]) -> None:
+    """Check that what a profile says of thinning is of its own readings.
 
     Raises: ConfigError at the line that is wrong.
     """
-    own: dict[str, Thinned] = {}
-    if document.lookup(("thinning",)) is not None:
-        own = document.convert(dict[str, Thinned], ("thinning",))
     for name, thinned in own.items():
         for key, reading in (((), name), (("of",), thinned.of)):
-            if reading is not None and reading not in profile.readings:
+            if reading is not None and reading not in readings:
                 raise document.error(("thinning", name, *key), repr(reading), "one of those under 'readings'")
-    return tuple(_rule(name, own.get(name)) for name in profile.readings)
+
+
+def rules_of(readings: Iterable[str], own: Mapping[str, Thinned]) -> tuple[Rule, ...]:
+    """Return how a profile's readings are thinned; `own`: where that is not as usual."""
+    return tuple(_rule(name, own.get(name)) for name in readings)
 
 
 def _rule(name: str, own: Thinned | None) -> Rule:
     if own is None:
         return Rule(name, name, quantities()[name.partition("/")[0]].aggregate)
     return Rule(name, own.of or name, own.by)
+
+
+class ThinnedProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole profile of a device that says more than one sample in an interval."""
+
+    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - msgspec copies it
+    """How the values of an interval become one, where that is not as usual for the quantity."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """How its readings are thinned."""
+        return rules_of(self.readings, self.thinning)
+
+    def check_sources(self, document: Document, known: Container[str], expected: str) -> None:
+        """Check that every reading is made of values that the device says. `expected`: where these are declared.
+
+        Raises: ConfigError at the line that is wrong.
+        """
+        check(document, self.readings, self.thinning)
+        for index, rule in enumerate(self.rules):
+            if rule.of not in known:
+                raise document.error(("readings", index), f"{rule.of!r} without a value", expected)
 
 
 @dataclass

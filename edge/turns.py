@@ -1,9 +1,10 @@
-"""Devices that share one line and take turns on it: each has a reader of its own, and one that is silent is parked."""
+"""Devices that share a line or a server take turns: each has a reader of its own, and one that is silent is parked."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from edge.interface import NoAnswerError, ParkedError
 from edge.parking import Parking
@@ -12,27 +13,28 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
 
-class Asked(Protocol):
+@dataclass(frozen=True)
+class AskedTarget:
     """A device that is asked."""
 
-    @property
-    def id(self) -> str:
-        """Id of the device, unique in the town."""
+    id: str
+    interval_s: float
 
     def is_like(self, other: Self | None) -> bool:
         """Whether another one is the same device, read in the same way, if perhaps at other times."""
+        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
-T = TypeVar("T", bound=Asked)
+T = TypeVar("T", bound=AskedTarget)
 R = TypeVar("R")
 A = TypeVar("A")
 
 
 class Turns(Generic[T, R]):
-    """The devices of one line."""
+    """The devices of one line. A reader is whatever keeps what is learned of a device."""
 
     def __init__(self, devices: Iterable[T], make: Callable[[T], R]) -> None:
-        """`make` makes the reader of a device, and keeps in it what is learned of the device."""
+        """`make` makes the reader of a device."""
         self._devices = {device.id: device for device in devices}
         self._readers = {name: make(device) for name, device in self._devices.items()}
         self._parking = Parking()

@@ -103,12 +103,9 @@ class Timekeeper:
         kind: Kind,
         clocks: Clocks | None = None,
         past: Past = Past(),  # noqa: B008 - never changes
-        floor_ms: int = BUILT_AT_MS,
     ) -> None:
-        """`floor_ms`: a clock that says less is not believed."""
         self._kind: Kind = kind
         self._clocks = clocks or Sources()
-        self._floor_ms = floor_ms
         self._began_ms = self._since_ms = self._clocks.boot_ms()
         self._timing: Timing | None = None
         self._offset_ms: int | None = None
@@ -181,7 +178,7 @@ class Timekeeper:
         """Return Unix time of a time since the start of the machine, as `now_ms` does."""
         if self._offset_ms is not None:
             return boot_ms + self._offset_ms
-        return max(self._floor_ms, self._latest_ms or 0) + boot_ms - self._began_ms
+        return max(BUILT_AT_MS, self._latest_ms or 0) + boot_ms - self._began_ms
 
     def wall_ms(self, monotonic_s: float) -> int:
         """Return Unix time of a moment on the monotonic clock, as `now_ms` does."""
@@ -204,7 +201,7 @@ class Timekeeper:
         # Asked before and after: what sets the clock by hand makes it unsynchronised, what synchronises it sets it.
         is_synchronised = was_synchronised and self._clocks.is_synchronised()
         self._wall_ahead_ms = wall_ms - boot_ms - (self._offset_ms or 0)
-        if wall_ms >= self._floor_ms:
+        if wall_ms >= BUILT_AT_MS:
             self._judge(boot_ms, wall_ms - boot_ms, is_synchronised=is_synchronised)
         elif self._offset_ms is not None and self._doubtful_since_ms is None and not self._is_borrowed:
             self._doubt(boot_ms)
@@ -217,7 +214,7 @@ class Timekeeper:
         boot_ms = self._clocks.boot_ms()
         if self._asked_ms is None or boot_ms - self._asked_ms > LATE_MS:
             return
-        if now_ms < self._floor_ms:
+        if now_ms < BUILT_AT_MS:
             logger.error("a collector says that it is %d ms since 1970, before this release was made: ignored", now_ms)
             return
         self._answers.append(now_ms - (self._asked_ms + boot_ms) // 2)

@@ -86,9 +86,9 @@ class Concentrator:
         self._answered.clear()
         await self._answered.wait()
 
-    def push(self, phy: bytes, air: Air = USUAL, *, tmst: int | None = None, padded: bool = True) -> int:
+    def push(self, phy: bytes, air: Air = USUAL, *, padded: bool = True) -> int:
         """Report a frame; returns the concentrator's clock at its end."""
-        at = int(time.monotonic() * 1_000_000) & 0xFFFFFFFF if tmst is None else tmst
+        at = int(time.monotonic() * 1_000_000) & 0xFFFFFFFF
         data = base64.b64encode(phy).decode()
         rxpk = {
             "tmst": at,

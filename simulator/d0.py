@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-BAUD_DIGITS = {300: b"0", 600: b"1", 1200: b"2", 2400: b"3", 4800: b"4", 9600: b"5", 19200: b"6"}
-
 
 def even(data: bytes) -> bytes:
     """Seven bits and even parity."""

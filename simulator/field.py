@@ -12,6 +12,7 @@ from simulator.concentrator import Concentrator
 from simulator.heat import HeatModel
 from simulator.lorawan import EndDevice
 from simulator.mbus import HeatMeter, MbusLine, Plate
+from simulator.ports import ended
 from simulator.servers import LOOPBACK, free_port
 from simulator.stations import Speaker, SpeakingLine
 from simulator.words import WordModel
@@ -108,10 +109,7 @@ class LorawanSite:
     async def unplug(self) -> None:
         """Take the concentrator off the roof."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await ended(task)
 
     async def hush(self) -> None:
         """Let no device speak any more."""

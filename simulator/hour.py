@@ -12,7 +12,7 @@ import json
 import sqlite3
 import tempfile
 import time
-from contextlib import AsyncExitStack, closing, suppress
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from simulator.ports import Noise
+from simulator.ports import Noise, ended
 from simulator.processes import MESSNETZ, DemoError, Process, run
 from simulator.spoken import DEVICE, RECOVERY_S
 from simulator.subjects import LESS_NOISE, NOISE, SUBJECTS
@@ -95,7 +95,7 @@ async def play(protocol: str, seconds: float, directory: Path, *, noise: float |
         await subject.plug()
         stack.push_async_callback(subject.unplug)
         playing = asyncio.create_task(subject.play())
-        stack.push_async_callback(_end, playing)
+        stack.push_async_callback(ended, playing)
         agent = Process("agent", (*MESSNETZ, "gateway", "run", str(file)), directory / "agent.log")
         await stack.enter_async_context(agent)
         until_s = time.monotonic() + seconds
@@ -121,12 +121,6 @@ async def _pause(agent: Process, seconds: float) -> None:
         if not agent.is_running:
             raise agent.died()
         await asyncio.sleep(min(0.5, max(0.0, until_s - time.monotonic())))
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def _gateway(subject: Subject, directory: Path) -> dict[str, object]:

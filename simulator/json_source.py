@@ -17,6 +17,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from simulator.devices import Poll, now_ms
+from simulator.ports import ended
 from simulator.servers import LOOPBACK, AnswersOnly, free_port
 from simulator.stations import Speaker
 from simulator.words import Row, WordModel, known, wave
@@ -191,10 +192,7 @@ class MqttSite:
     async def unplug(self) -> None:
         """Switch them off."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await ended(task)
         client, self._client = self._client, None
         if client is not None:
             client.disconnect()

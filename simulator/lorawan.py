@@ -77,12 +77,12 @@ class EndDevice:
         self.address, self.f_cnt, self._f_cnt_down = plain[6:10], 0, -1
         return True
 
-    def uplink(self, port: int, payload: bytes, *, confirmed: bool = False, control: int = 0) -> bytes:
+    def uplink(self, port: int, payload: bytes, *, confirmed: bool = False) -> bytes:
         """Send a payload."""
         assert self.address is not None  # noqa: S101 - it has joined
         f_cnt = self.f_cnt
         self.f_cnt += 1
-        header = bytes([(CONFIRMED_UP if confirmed else UP) << 5]) + self.address + bytes([control])
+        header = bytes([(CONFIRMED_UP if confirmed else UP) << 5]) + self.address + b"\0"
         message = header + (f_cnt & 0xFFFF).to_bytes(2, "little") + bytes([port])
         message += self._crypt(0, f_cnt, payload, self._nwk_s_key if port == 0 else self._app_s_key)
         return message + self._data_mic(0, f_cnt, message)

@@ -22,27 +22,20 @@ if TYPE_CHECKING:
     from simulator.spec import TownSpec
 
 
-class Meters:
-    """All meters of a town, or of some of its gateways; `fault` breaks one, or a bus."""
+MOST_NAMED = 12
 
-    def __init__(
-        self,
-        town: TownSpec,
-        journal: Journal,
-        *,
-        seed: int = 0,
-        gateways: Iterable[str] | None = None,
-        lines: Path | None = None,
-    ) -> None:
+
+class Meters:
+    """All meters of a town; `fault` breaks one, or a bus."""
+
+    def __init__(self, town: TownSpec, journal: Journal, *, lines: Path | None = None) -> None:
         """`lines`: the directory for the links to serial ports; a temporary one unless given."""
         self.journal = journal
-        self.faults = Faults(seed)
+        self.faults = Faults()
         self._town = town
-        chosen = {gateway.id for gateway in town.gateways} if gateways is None else set(gateways)
-        self._gateways = [gateway for gateway in town.gateways if gateway.id in chosen]
         self._lines = lines
         self._buses: dict[str, Bus] = {}
-        self._bus_of = {device.id: device.bus for gateway in self._gateways for device in gateway.devices}
+        self._bus_of = {device.id: device.bus for gateway in town.gateways for device in gateway.devices}
         self._returning: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
 
@@ -62,7 +55,7 @@ class Meters:
                 self._lines = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="messnetz-lines-")))
             self._lines.mkdir(parents=True, exist_ok=True)
             rig = Rig(self.journal, self.faults, self._town.sectors, self._lines, self._town.interval_s)
-            for gateway in self._gateways:
+            for gateway in self._town.gateways:
                 for name, devices in gateway.buses.items():
                     self._buses[name] = bus = gateway.kind(name).bus(name, devices, rig)
                     stack.push_async_callback(bus.unplug)
@@ -122,6 +115,6 @@ class Meters:
             task.cancel()
 
 
-def _some(names: Iterable[str], most: int = 12) -> str:
+def _some(names: Iterable[str]) -> str:
     known = list(names)
-    return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")
+    return ", ".join(known[:MOST_NAMED]) + (f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")

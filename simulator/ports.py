@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 4096
 
 
+async def ended(task: asyncio.Task[None] | None) -> None:
+    """Cancel a device's task, where it runs, and wait until it is over."""
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 class Noise:
     """What a line does to bytes: bursts of others, bytes lost, bytes added. The same seed, the same noise.
 

@@ -59,9 +59,9 @@ class _Pair:
 class Proxy:
     """Listens on a port of its own for one target; a new one passes everything. For use in one event loop."""
 
-    def __init__(self, target_port: int, target_host: str = LOOPBACK, *, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self._target = target_host, target_port
+    def __init__(self, target_port: int) -> None:
+        self.port = free_port()
+        self._target = LOOPBACK, target_port
         self._ways: dict[Direction, _Way] = {"up": _Way(), "down": _Way()}
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -7,7 +7,6 @@ pass within its middle. The sample of an interval belongs to its end: that is th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
 import zlib
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simulator.devices import Poll, now_ms
-from simulator.ports import Port
+from simulator.ports import Port, ended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,10 +135,7 @@ class RadarLine:
     async def unplug(self) -> None:
         """Pull it out."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await ended(task)
         self._port.unplug()
 
     async def hush(self) -> None:

@@ -99,11 +99,9 @@ def message(transaction: int, kind: int, body: bytes, *, is_kermit: bool = False
     return head + b"\x63" + checksum(head, is_kermit=is_kermit) + b"\x00"
 
 
-def telegram(
-    server: bytes, rows: Sequence[bytes], *, transaction: int = 1, time_s: int = 0, is_kermit: bool = False
-) -> bytes:
+def telegram(server: bytes, rows: Sequence[bytes], *, transaction: int = 1, is_kermit: bool = False) -> bytes:
     """A whole telegram: opening, list of values, closing, framed."""
-    seconds = fields(number(1, 1, is_signed=False), number(time_s, 4, is_signed=False))
+    seconds = fields(number(1, 1, is_signed=False), number(0, 4, is_signed=False))
     opening = fields(LEFT_OUT, LEFT_OUT, octets(transaction.to_bytes(4, "big")), octets(server), LEFT_OUT, LEFT_OUT)
     values = fields(LEFT_OUT, octets(server), octets(code("1-0:98.10.255")), seconds, fields(*rows), LEFT_OUT, LEFT_OUT)
     parts = (
@@ -124,8 +122,8 @@ def framed(body: bytes) -> bytes:
     return whole + checksum(whole)
 
 
-def meter_telegram(maker: str, serial: int, values: Iterable[Value], *, transaction: int = 1, time_s: int = 0) -> bytes:
+def meter_telegram(maker: str, serial: int, values: Iterable[Value], *, transaction: int = 1) -> bytes:
     """What a meter of a maker says: its letters, its number, its values."""
     server = server_id(maker, serial)
     rows = [text_row("1-0:96.50.1*1", maker.encode("ascii")), text_row("1-0:96.1.0", server)]
-    return telegram(server, [*rows, *(value.field() for value in values)], transaction=transaction, time_s=time_s)
+    return telegram(server, [*rows, *(value.field() for value in values)], transaction=transaction)

@@ -6,11 +6,10 @@ So that exactly one word falls into each interval of the agent, whose intervals 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from simulator.devices import Poll, now_ms
-from simulator.ports import Port
+from simulator.ports import Port, ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +85,7 @@ class SpeakingLine:
     async def unplug(self) -> None:
         """Pull it out."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await ended(task)
         self._port.unplug()
 
     async def hush(self) -> None:

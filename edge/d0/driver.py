@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -10,11 +10,11 @@ import msgspec
 from edge import planning
 from edge.d0 import profile as profiles
 from edge.d0.parity import raw_line
-from edge.listening import ListeningPlan, ListeningTarget
+from edge.listening import ListeningPlan, target_of
 from edge.obis import Map
 from edge.stream import LineConfig, SerialPort, line_of, place_of
-from edge.thinning import Thinner, rules_of
-from wire import profile as public
+from edge.thinning import Thinner
+from edge.turns import AskedTarget
 from wire.ids import END, Id
 from wire.town import DeviceEntry
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from edge.d0.profile import D0Half, D0Profile
     from edge.interface import Bus, BusPlan, Place
     from edge.listening import Decoder, Gatherer
+    from edge.planning import Planned
     from edge.stream import LineAddress, LineSettings
+    from wire import profile as public
 
 TALK_CHARACTERS = 40
 """Question, name and answer, at the first speed."""
@@ -61,20 +63,14 @@ class D0BusConfig(LineConfig, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 @dataclass(frozen=True)
-class ReadoutTarget:
+class ReadoutTarget(AskedTarget):
     """One meter that is asked."""
 
-    id: str
     address: str
     """Empty where it needs none."""
-    interval_s: float
     profile: str
     parameters: Mapping[str, float]
     half: D0Half = field(compare=False, repr=False)
-
-    def is_like(self, other: ReadoutTarget | None) -> bool:
-        """Whether another one is the same meter, read in the same way, if perhaps at other times."""
-        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
 @dataclass(frozen=True)
@@ -147,45 +143,37 @@ class D0Driver:
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(D0BusConfig, path)
-        found: list[tuple[D0Device, D0Profile, dict[str, float]]] = []
-        for index, device in enumerate(config.devices):
-            at = (*path, "devices", index)
-            profile = planning.profile_of(document, (*at, "profile"), device.profile, "d0", profiles.load)
-            found.append((device, profile, planning.parameters_of(document, at, device, profile)))
-        _check_company(document, path, config, [profile for _, profile, _ in found])
-        settings = found[0][1].d0.line
+        found = [
+            planning.device_of(document, (*path, "devices", index), device, "d0", profiles.load)
+            for index, device in enumerate(config.devices)
+        ]
+        _check_company(document, path, config, [device.profile for device in found])
+        settings = found[0].profile.d0.line
         line = line_of(document, path, config, settings)
         if isinstance(line, SerialPort):
             settings = line.settings
-        if found[0][1].d0.mode == "read":
-            targets = tuple(
-                ReadoutTarget(
-                    device.id,
-                    device.address or "",
-                    device.interval_s or profile.interval_s,
-                    profile.profile,
-                    values,
-                    profile.d0,
-                )
-                for device, profile, values in found
-            )
+        if found[0].profile.d0.mode == "read":
+            targets = tuple(_readout(*each) for each in zip(config.devices, found, strict=True))
             return ReadoutPlan(config.id, line, settings, config.fastest_baud_rate, targets)
-        return _listening(config.id, raw_line(line), *found[0])
+        return _listening(config.id, raw_line(line), found[0])
 
 
-def _listening(
-    bus: str, line: LineAddress, device: D0Device, profile: D0Profile, parameters: dict[str, float]
-) -> ListeningPlan:
-    rules = rules_of(public.load_document(device.profile), profile)
+def _readout(entry: D0Device, device: Planned[D0Profile]) -> ReadoutTarget:
+    profile = device.profile
+    return ReadoutTarget(
+        device.id, device.interval_s, entry.address or "", profile.profile, device.parameters, profile.d0
+    )
+
+
+def _listening(bus: str, line: LineAddress, device: Planned[D0Profile]) -> ListeningPlan:
+    profile = device.profile
 
     def make() -> tuple[Decoder, Gatherer]:
         from edge.d0.decoder import PushDecoder  # noqa: PLC0415 - loaded where a bus is opened
 
-        return PushDecoder(device.id, Map(profile.d0.registers, parameters)), Thinner(rules)
+        return PushDecoder(device.id, Map(profile.d0.registers, device.parameters)), Thinner(profile.rules)
 
-    meaning = (profile.profile, tuple(sorted(parameters.items())))
-    target = ListeningTarget(device.id, device.interval_s or profile.interval_s, meaning)
-    return ListeningPlan(bus, line, target, make)
+    return ListeningPlan(bus, line, target_of(device), make)
 
 
 def _check_company(document: Document, path: Path_, config: D0BusConfig, found: list[D0Profile]) -> None:

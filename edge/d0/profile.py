@@ -10,8 +10,7 @@ import msgspec
 from edge import obis, planning
 from edge.obis import Register
 from edge.stream import LineSettings
-from edge.thinning import Thinned, rules_of
-from wire import profile as public
+from edge.thinning import ThinnedProfile
 
 PUSH = LineSettings(baud_rate=9600, data_bits=7, parity="E")
 READ = LineSettings(baud_rate=300, data_bits=7, parity="E")
@@ -38,12 +37,10 @@ class D0Half(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.settings or (PUSH if self.mode == "push" else READ)
 
 
-class D0Profile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class D0Profile(ThinnedProfile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole profile of a meter that speaks IEC 62056-21."""
 
     driver: Literal["d0"]
-    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - a struct copies its defaults
-    """How a reading is made of the values of an interval, where that is not as its quantity has it."""
     d0: D0Half
 
 
@@ -54,5 +51,5 @@ def load(name: str) -> D0Profile:
     Raises: ConfigError at the line that is wrong.
     """
     document, profile = planning.load_profile(name, "d0", D0Profile)
-    obis.check(document, profile, profile.d0.registers, rules_of(document, profile), "d0")
+    obis.check(document, profile, profile.d0.registers, "d0")
     return profile

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from base.errors import MessnetzError, TransientError
+from base.errors import TransientError
 from edge.http_json.client import Answer, Request, Validators
 from edge.http_json.driver import HttpPlan
 from edge.interface import Measured, NoAnswerError, ParkedError, Traffic
-from edge.parking import Parking
+from edge.turns import Turns
 
 if TYPE_CHECKING:
     from edge.http_json.driver import HttpTarget
     from edge.interface import BusPlan
-    from edge.json_source.model import Said
 
 GRACE_S = 1.0
 """What a request may take beyond its time before it is cut off."""
@@ -39,10 +38,10 @@ class _Content:
 
 @dataclass
 class _News:
-    """The last time of a device's own."""
+    """The last time of a device's own, and since when it is that."""
 
-    at_ms: int
-    since_s: float
+    at_ms: int | None = None
+    since_s: float = 0.0
 
 
 class HttpBus:
@@ -50,10 +49,8 @@ class HttpBus:
 
     def __init__(self, plan: HttpPlan) -> None:
         self._plan = plan
-        self._targets = {target.id: target for target in plan.devices}
+        self._turns: Turns[HttpTarget, _News] = Turns(plan.devices, lambda _: _News())
         self._contents: dict[str, _Content] = {}
-        self._news: dict[str, _News] = {}
-        self._parking = Parking()
         self._requests: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._not_before_s = 0.0
@@ -66,27 +63,14 @@ class HttpBus:
         Raises: ParkedError where it is not asked now, or has no news; NoAnswerError where it does not answer, or has
         had no news for too long; TransientError where it cannot now; PermanentError where it refuses.
         """
-        target = self._targets[device]
-        if not self._parking.is_due(device):
-            raise ParkedError(f"device {device} does not answer; asked more rarely")
         if time.monotonic() < self._not_before_s:
             raise ParkedError(f"{self._plan.server} wants to be left alone for a while")
-        began_s = time.monotonic()
         try:
-            content = await self._content(target)
-        except NoAnswerError:
-            self._parking.failed(device, time.monotonic() - began_s)
-            raise
+            return self._measured(*await self._turns.ask(device, self._turn))
         except TransientError as error:
-            self._parking.answered(device)
             if error.retry_after_s is not None:
                 self._not_before_s = time.monotonic() + error.retry_after_s
             raise
-        except MessnetzError:
-            self._parking.answered(device)
-            raise
-        self._parking.answered(device)
-        return self._measured(target, content)
 
     def traffic(self, device: str) -> Traffic:
         """Return how often a device was asked for, and how often in vain."""
@@ -94,23 +78,23 @@ class HttpBus:
 
     def parked_s(self, device: str) -> float | None:
         """Return the seconds until a parked device is asked again; None where it is not parked."""
-        return self._parking.probe_in_s(device)
+        return self._turns.parked_s(device)
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with other devices of the same server."""
         if not isinstance(plan, HttpPlan):
             raise TypeError(f"bus {self._plan.id} cannot go on with a {type(plan).__name__}")
-        now = {target.id: target for target in plan.devices}
-        for name, target in self._targets.items():
-            if name not in now or now[name].meaning != target.meaning:
-                self._parking.answered(name)
-                self._news.pop(name, None)
-        self._plan, self._targets = plan, now
+        self._turns.follow(plan.devices, lambda _: _News())
+        self._plan = plan
         paths = {target.path for target in plan.devices}
         self._contents = {path: content for path, content in self._contents.items() if path in paths}
 
     async def close(self) -> None:
         """Nothing stays open."""
+
+    async def _turn(self, target: HttpTarget, news: _News) -> tuple[HttpTarget, _News, _Content]:
+        """Return what the server has of a device, with what is needed to understand it: it answered, whatever it is."""
+        return target, news, await self._content(target)
 
     async def _content(self, target: HttpTarget) -> _Content:
         """Return what the server has under a device's path: what it just said for another, or a new answer."""
@@ -130,7 +114,7 @@ class HttpBus:
         return content
 
     def _share_s(self, target: HttpTarget) -> float:
-        return min(other.interval_s for other in self._targets.values() if other.path == target.path) / 2
+        return min(other.interval_s for other in self._plan.devices if other.path == target.path) / 2
 
     async def _ask(self, path: str, validators: Validators) -> Answer:
         """Ask on a thread; one that hangs in the name service is left to itself, and nothing is asked meanwhile."""
@@ -162,7 +146,7 @@ class HttpBus:
         finally:
             request.abort()
 
-    def _measured(self, target: HttpTarget, content: _Content) -> Measured:
+    def _measured(self, target: HttpTarget, news: _News, content: _Content) -> Measured:
         now_ms = time.time_ns() // 1_000_000
         where = f"{self._plan.server}{target.path}"
         try:
@@ -174,20 +158,19 @@ class HttpBus:
             self._errors[target.id] += 1
             raise TransientError(f"{where}: {said.fault or 'has nothing that the profile knows'}")
         if said.at_ms is not None:
-            self._check_news(target, said, where)
+            _check_news(target, news, said.at_ms, where)
         return Measured(said.readings, content.asked_s, said.without_value, said.at_ms)
 
-    def _check_news(self, target: HttpTarget, said: Said, where: str) -> None:
-        """Refuse what was there before."""
-        assert said.at_ms is not None  # noqa: S101 - asked for its time alone
-        now_s = time.monotonic()
-        news = self._news.get(target.id)
-        if news is None or news.at_ms != said.at_ms:
-            self._news[target.id] = _News(said.at_ms, now_s)
-            return
-        if now_s - news.since_s < target.patience_s:
-            raise ParkedError(f"{where}: nothing new")
-        raise NoAnswerError(f"{where}: nothing new since {_utc(said.at_ms)}")
+
+def _check_news(target: HttpTarget, news: _News, at_ms: int, where: str) -> None:
+    """Refuse what was there before."""
+    now_s = time.monotonic()
+    if news.at_ms != at_ms:
+        news.at_ms, news.since_s = at_ms, now_s
+    elif now_s - news.since_s < target.patience_s:
+        raise ParkedError(f"{where}: nothing new")
+    else:
+        raise NoAnswerError(f"{where}: nothing new since {_utc(at_ms)}")
 
 
 def _settle(done: asyncio.Future[Answer], answer: Answer | None, error: Exception | None) -> None:

@@ -11,16 +11,14 @@ from edge.interface import Place
 from edge.json_source import profile as profiles
 from edge.json_source.model import Model
 from edge.speaking import patience_s
+from edge.turns import AskedTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import msgspec
 
     from base.strict_yaml import Document, Path_
     from edge.interface import Bus, BusPlan
     from edge.json_source.profile import JsonDevice
-    from edge.plausibility.encoding import Encoding
     from wire.profile import Profile
 
 REQUEST_S = 0.3
@@ -28,16 +26,13 @@ REQUEST_S = 0.3
 
 
 @dataclass(frozen=True)
-class HttpTarget:
+class HttpTarget(AskedTarget):
     """One device of such a bus."""
 
-    id: str
-    interval_s: float
     path: str
     meaning: tuple[object, ...]
     """What its answers mean: profile, parameters, parts."""
     model: Model = field(compare=False, repr=False)
-    encodings: Mapping[str, Encoding] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def patience_s(self) -> float:
@@ -102,15 +97,15 @@ class HttpJsonDriver:
         return HttpPlan(config.id, server_of(document, path, config), targets)
 
 
-def _target(document: Document, at: Path_, device: JsonDevice) -> HttpTarget:
-    profile, parameters, parts = profiles.load_for(document, at, device)
+def _target(document: Document, at: Path_, entry: JsonDevice) -> HttpTarget:
+    device, parts = profiles.device_of(document, at, entry)
+    profile = device.profile
     if profile.json.path is None:
-        found = f"the profile {device.profile!r}, which only a broker brings"
+        found = f"the profile {entry.profile!r}, which only a broker brings"
         raise document.error((*at, "profile"), found, "one with 'json: path:'")
     path = profiles.filled(profile.json.path, {name: quote(part, safe="/:") for name, part in parts.items()})
-    meaning = (device.profile, tuple(sorted(parameters.items())), tuple(sorted(parts.items())))
-    interval_s = device.interval_s or profile.interval_s
-    return HttpTarget(device.id, interval_s, path, meaning, Model(profile, parameters, parts))
+    meaning = (*device.meaning, tuple(sorted(parts.items())))
+    return HttpTarget(device.id, device.interval_s, path, meaning, Model(profile, device.parameters, parts))
 
 
 DRIVER = HttpJsonDriver()

@@ -8,13 +8,13 @@ import msgspec
 
 from edge.json_source.profile import PLAIN, filled
 from edge.json_source.times import Clock
-from edge.lorawan.model import fields_of, taken_of
+from edge.json_values.taking import fields_of, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge.json_source.profile import JsonProfile
-    from edge.lorawan.model import Field
+    from edge.json_values.taking import Field
     from wire.readings import Reading
 
 MAX_WORD = 64

@@ -12,7 +12,7 @@ from base.errors import ConfigError
 from edge import planning, thinning
 from edge.json_source import times
 from edge.json_source.times import OwnTime
-from edge.lorawan.half import Value, check_values
+from edge.json_values.value import Value, check_values
 from edge.thinning import Thinned  # noqa: TC001 - likewise
 from wire import profile as public
 from wire.ids import END
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from base.strict_yaml import Document, Path_
+    from edge.planning import Planned
 
 DRIVER = "json"
 """What the profiles have as their driver, whether a broker or HTTP brings what they describe."""
@@ -133,7 +134,7 @@ class JsonProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_on
                     found = f"{name!r}, a count of an interval, without 'json: time:'"
                     raise document.error(("readings", index), found, "'time': asked twice, it would count twice")
         if self.thinning is not None:
-            thinning.rules_of(document, self)
+            thinning.check(document, self.readings, self.thinning)
 
 
 class JsonDevice(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -154,18 +155,18 @@ def load(name: str) -> JsonProfile:
     return profile
 
 
-def load_for(document: Document, at: Path_, device: JsonDevice) -> tuple[JsonProfile, dict[str, float], dict[str, str]]:
-    """Load the profile of a device of a gateway's file; returns it with a value for every parameter and part.
+def device_of(document: Document, at: Path_, entry: JsonDevice) -> tuple[Planned[JsonProfile], dict[str, str]]:
+    """Return a device of a gateway's file with its profile, and a text for each of the profile's parts.
 
     Raises: ConfigError at the line that is wrong.
     """
-    profile = planning.profile_of(document, (*at, "profile"), device.profile, DRIVER, load)
-    parameters = planning.parameters_of(document, at, device, profile)
-    parts = _parts_of(document, at, device, profile.json.parts)
-    for part in {name for value in profile.json.values.values() for name in _PART.findall(value.path)}:
+    device = planning.device_of(document, at, entry, DRIVER, load)
+    half = device.profile.json
+    parts = _parts_of(document, at, entry, half.parts)
+    for part in {name for value in half.values.values() for name in _PART.findall(value.path)}:
         if "." in parts[part]:
             raise document.error((*at, "parts", part), repr(parts[part]), "a text without dots: it stands in a path")
-    return profile, parameters, parts
+    return device, parts
 
 
 def _parts_of(document: Document, at: Path_, device: JsonDevice, declared: Mapping[str, Part]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from edge.lorawan import paths
+from edge.json_values import paths
 
 if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_

@@ -10,12 +10,10 @@ import msgspec
 from edge import planning
 from edge.line.pattern import SKIP, Pattern, PatternError, Words
 from edge.stream import LineSettings
-from edge.thinning import Thinned, rules_of
-from wire import profile as public
+from edge.thinning import ThinnedProfile
 
 if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
-    from edge.thinning import Rule
 
 PatternText: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
@@ -71,12 +69,10 @@ class LineHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return [Pattern(text, {}, self.decimal_mark) for text in self.ignores]
 
 
-class LineProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LineProfile(ThinnedProfile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole profile of such a sensor."""
 
     line: LineHalf
-    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - msgspec copies it
-    """How the values of an interval become one, where that is not as usual for the quantity."""
 
 
 @cache
@@ -88,12 +84,6 @@ def load(name: str) -> LineProfile:
     document, profile = planning.load_profile(name, "line", LineProfile)
     check(document, profile)
     return profile
-
-
-@cache
-def rules(name: str) -> tuple[Rule, ...]:
-    """How the readings of a profile are thinned."""
-    return rules_of(public.load_document(name), load(name))
 
 
 def check(document: Document, profile: LineProfile) -> None:
@@ -110,11 +100,7 @@ def check(document: Document, profile: LineProfile) -> None:
             raise document.error(at, repr(name), "one of those under 'readings'")
         _check_value(document, at, value, profile)
     found.update(name for name, value in profile.line.values.items() if value.of is not None)
-    for index, name in enumerate(profile.readings):
-        thinned = profile.thinning.get(name)
-        if name not in found and (thinned is None or thinned.of is None):
-            found_text = f"{name!r}, which stands in no line"
-            raise document.error(("readings", index), found_text, "it in one of 'line: lines'")
+    profile.check_sources(document, found, "it in one of 'line: lines'")
 
 
 def _check_lines(document: Document, profile: LineProfile) -> set[str]:

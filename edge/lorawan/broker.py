@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from base.strict_yaml import Document, Path_
+    from edge.json_values.taking import Taken
     from edge.lorawan.model import Said as Meant
-    from edge.lorawan.model import Taken
     from edge.lorawan.profile import LorawanProfile
     from edge.lorawan.uplink import Uplink
     from edge.mqtt_source import Message, MqttSource
@@ -89,8 +89,6 @@ class Event(NamedTuple):
 
 class Network(Protocol):
     """What differs from one network to the other."""
-
-    title: str
 
     def read(self, topic: str, payload: bytes) -> Event | None:
         """Return the uplink of a message; None where it is something else.

@@ -83,32 +83,20 @@ class FrameCounter(msgspec.Struct, kw_only=True):
     """The last messages, the newest at the end."""
     held: Heard | None = None
     """A low number that may be the beginning of a new count."""
-    lost: int = 0
-    duplicates: int = 0
-    replays: int = 0
-    resets: int = 0
 
     def take(self, uplink: Uplink, at_ms: int) -> Counted:
         """Judge an uplink that came at this time (Unix, ms), and note it."""
         heard = Heard(uplink.f_cnt, _content(uplink), at_ms)
         counted = self._judge(uplink.session, heard)
         match counted.verdict:
-            case Verdict.DUPLICATE:
-                self.duplicates += 1
+            case Verdict.DUPLICATE | Verdict.REPLAY:
                 return counted
-            case Verdict.REPLAY:
-                self.replays += 1
-                return counted
-            case Verdict.SESSION:
-                self.heard = []
-            case Verdict.RESET:
-                self.resets += 1
+            case Verdict.SESSION | Verdict.RESET:
                 self.heard = []
         if counted.verdict is not Verdict.LATE:
             self.last = heard.f_cnt
         self.session = uplink.session or self.session
         self.held = None
-        self.lost += counted.lost
         self.heard = [*self.heard[-(REMEMBERED - 1) :], heard]
         return counted
 

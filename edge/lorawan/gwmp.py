@@ -25,7 +25,6 @@ VERSIONS = (1, 2)
 VERSION = 2
 HEADER_BYTES = 4
 EUI_BYTES = 8
-MAX_DATAGRAM_BYTES = 65_507
 MAX_FRAMES = 64
 """In one datagram; a concentrator of eight channels hands over some sixteen at once."""
 CRC_OK, CRC_BAD = 1, -1

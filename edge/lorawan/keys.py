@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from base.strict_yaml import Document
 
-KEY_BYTES = 16
 DEV_EUI_PATTERN = r"^([0-9A-Fa-f]{2}[-:]?){7}[0-9A-Fa-f]{2}" + END
 _DEV_EUI = re.compile(DEV_EUI_PATTERN)
 _DEV_ADDR = re.compile(r"^[0-9A-Fa-f]{8}" + END)

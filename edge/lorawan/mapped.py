@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from base.errors import ConfigError
-from edge.lorawan import half as halves
-from edge.lorawan import paths
+from edge.json_values.value import Value, check_values
 from edge.lorawan import profile as profiles
-from edge.lorawan.half import History, LorawanHalf, Value
+from edge.lorawan.half import History, LorawanHalf, check_history
 from edge.lorawan.profile import LorawanProfile
 from wire import profile as public
 from wire.mapping import CodecMapping, profile_of
@@ -71,14 +70,11 @@ def _check(document: Document, at: Path_, shown: public.Profile, mapping: CodecM
         position = document.key_at(*at, "values", place) if place else document.at(*at, "measurement")
         raise ConfigError(position, error.found, error.expected) from error
     values = document.convert(dict[str, Value], (*at, "values"))
-    halves.check_values(document, (*at, "values"), values, shown.readings, shown.parameters)
+    check_values(document, (*at, "values"), values, shown.readings, shown.parameters)
     if mapping.history is None:
         return
     history = document.convert(History, (*at, "history"))
-    for key, path in (("path", history.path), ("time", history.time)):
-        if paths.parse(path) is None:
-            raise document.error((*at, "history", key), repr(path), "names joined by dots, such as 'history'")
-    halves.check_values(document, (*at, "history", "values"), history.values, shown.readings, shown.parameters)
+    check_history(document, (*at, "history"), history, shown)
 
 
 @lru_cache(1024)

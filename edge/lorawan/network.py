@@ -83,7 +83,7 @@ class Received(NamedTuple):
 class Network:
     """The server. Everything but `State` runs on the event loop."""
 
-    def __init__(  # noqa: PLR0913 - the last four have defaults
+    def __init__(
         self,
         name: str,
         state: State,
@@ -91,13 +91,10 @@ class Network:
         *,
         net_id: int = 0,
         antenna_gain_dbi: float = DIPOLE_DBI,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._name, self._state = name, state
         self._net_id = net_id
-        self._transmitter = Transmitter(name, concentrators, antenna_gain_dbi, clock)
-        self._clock, self._wall = clock, wall
+        self._transmitter = Transmitter(name, concentrators, antenna_gain_dbi)
         self._members: dict[str, Member] = {}
         self._sessions: defaultdict[int, list[Session]] = defaultdict(list)
         self._downlinks: dict[int, Downlink] = {}
@@ -122,7 +119,7 @@ class Network:
 
         Raises: TransientError where the disk does not let it.
         """
-        now_s = self._clock()
+        now_s = time.monotonic()
         known = {session.id: session for sessions in self._sessions.values() for session in sessions}
         kept: defaultdict[int, list[Session]] = defaultdict(list)
         for row in self._state.sessions():
@@ -210,7 +207,7 @@ class Network:
             return
         for sessions in self._sessions.values():
             sessions[:] = [each for each in sessions if each.dev_eui != row.dev_eui or not each.is_offered]
-        self._sessions[row.dev_addr].append(Session(row, self._clock()))
+        self._sessions[row.dev_addr].append(Session(row, time.monotonic()))
         self.counts["joins"] += 1
         logger.info("bus %s: device %s joins as %08x", self._name, row.dev_eui, row.dev_addr)
         accept = Accept(join_nonce, self._net_id, row.dev_addr, rx_delay_s=round(RX1_S), cf_list=eu868.cf_list())
@@ -232,7 +229,7 @@ class Network:
     # Uplinks
 
     async def _data(self, frame: Data, receptions: Sequence[Reception]) -> None:
-        now_s = self._clock()
+        now_s = time.monotonic()
         candidates = list(self._sessions.get(frame.dev_addr, ()))
         for session in candidates:
             verdict = session.judge(frame, now_s)
@@ -314,7 +311,7 @@ class Network:
                 session.adr.answered(command.body[0])
         session.adr.heard(max(answers.snr_db(each) for each in receptions), is_wanted=frame.adr)
         asked = list(dict.fromkeys(command.cid for command in commands))
-        said = answers.to(asked, receptions, self._wall() - (self._clock() - receptions[0].at_s))
+        said = answers.to(asked, receptions, time.time() - (time.monotonic() - receptions[0].at_s))
         request = session.adr.request(receptions[0].rate)
         return said if request is None else [*said, request]
 

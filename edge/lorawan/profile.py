@@ -6,8 +6,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from edge import planning
+from edge.json_values.value import check_values
 from edge.lorawan import half as halves
-from edge.lorawan import paths
 from edge.lorawan.half import LorawanHalf  # noqa: TC001 - msgspec reads the annotation
 from edge.lorawan.model import Model
 from wire import profile as public
@@ -58,13 +58,9 @@ def check(document: Document, profile: LorawanProfile) -> None:
     """
     half = profile.lorawan
     halves.check_codec(document, (DRIVER, "codec"), half.codec)
-    halves.check_values(document, (DRIVER, "values"), half.values, profile.readings, profile.parameters)
+    check_values(document, (DRIVER, "values"), half.values, profile.readings, profile.parameters)
     if half.history is not None:
-        at = (DRIVER, "history")
-        for key, path in (("path", half.history.path), ("time", half.history.time)):
-            if paths.parse(path) is None:
-                raise document.error((*at, key), repr(path), "names joined by dots, such as 'history'")
-        halves.check_values(document, (*at, "values"), half.history.values, profile.readings, profile.parameters)
+        halves.check_history(document, (DRIVER, "history"), half.history, profile)
     for index, name in enumerate(profile.readings):
         if name not in half.values:
             raise document.error(("readings", index), f"{name!r} without a value", "a row in 'lorawan: values:'")

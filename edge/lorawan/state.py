@@ -48,7 +48,6 @@ HIGHEST_FIRST_NONCE = 1 << 23
 KEEP_DOWNLINKS = 16
 """Of each device: what became of the last ones."""
 MOST_QUEUED = 16
-OPEN_STATES = ("queued", "sent")
 _TABLES = """
 CREATE TABLE session (
     id INTEGER PRIMARY KEY AUTOINCREMENT, dev_eui TEXT NOT NULL, key_id TEXT NOT NULL, dev_addr INTEGER NOT NULL,
@@ -107,11 +106,6 @@ class Downlink(NamedTuple):
     state: str
     """`queued`, `sent` (a confirmed one waits for the device's word), `acknowledged`, `failed`."""
     tries: int
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something is still to be done for it."""
-        return self.state == "queued" or (self.state == "sent" and bool(self.is_confirmed))
 
 
 class NewSession(NamedTuple):

@@ -7,6 +7,7 @@ It goes out in the first receive window after an uplink (RX1: the same channel a
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from base.retry import Backoff
@@ -14,7 +15,7 @@ from edge.lorawan import eu868, phy
 from edge.lorawan.gwmp import Transmission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from edge.lorawan.concentrators import Concentrators
     from edge.lorawan.gwmp import Reception
@@ -46,10 +47,8 @@ class _Window(NamedTuple):
 class Transmitter:
     """Chooses concentrator and window. Times are monotonic, in seconds."""
 
-    def __init__(
-        self, name: str, concentrators: Concentrators, antenna_gain_dbi: float, clock: Callable[[], float]
-    ) -> None:
-        self._concentrators, self._clock = concentrators, clock
+    def __init__(self, name: str, concentrators: Concentrators, antenna_gain_dbi: float) -> None:
+        self._concentrators = concentrators
         self._gain_db = antenna_gain_dbi - DIPOLE_DBI
         self._refused = Backoff(f"bus {name}: a downlink could not be sent", logger)
 
@@ -75,7 +74,7 @@ class Transmitter:
 
     async def _send_in(self, window: _Window, frame: bytes, best: Reception) -> str | None:
         """Send in a window; returns why not, or None."""
-        now_s = self._clock()
+        now_s = time.monotonic()
         band = eu868.band(window.frequency_hz)
         if band is None:
             return "BAND"

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 class MbusBus:
     """An open M-Bus."""
 
-    def __init__(self, plan: MbusPlan, line: Line | None = None) -> None:
-        """`line`: another one, for tests."""
+    def __init__(self, plan: MbusPlan) -> None:
         self._plan = plan
-        self._line = line or Line(plan.line, plan.settings, plan.timeout_s)
+        self._line = Line(plan.line, plan.settings, plan.timeout_s)
         self._turns = Turns(plan.devices, self._reader)
 
     async def read(self, device: str) -> Measured:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +13,7 @@ from edge.mbus import profile as profiles
 from edge.mbus.config import MbusBusConfig
 from edge.mbus.profile import MbusProfile
 from edge.stream import LineAddress, LineSettings, SerialPort, line_of, place_of
+from edge.turns import AskedTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,19 +28,13 @@ USUAL = LineSettings(2400, 8, "E", 1)
 
 
 @dataclass(frozen=True)
-class MbusTarget:
+class MbusTarget(AskedTarget):
     """One meter: its address, and what its records mean."""
 
-    id: str
     address: int | Selection
     """Primary, or its own number."""
-    interval_s: float
     profile: MbusProfile = field(repr=False)
     parameters: Mapping[str, float]
-
-    def is_like(self, other: MbusTarget | None) -> bool:
-        """Whether another one is the same meter, read in the same way, if perhaps at other times."""
-        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
 @dataclass(frozen=True)
@@ -129,11 +124,10 @@ def _targets(document: Document, path: Path_, config: MbusBusConfig) -> list[Mbu
             raise document.error((*at, key), "0 beside other meters", expected)
         _check_apart(document, (*at, key), address, taken)
         taken[address] = device.id
-        profile = planning.profile_of(document, (*at, "profile"), device.profile, "mbus", profiles.load)
+        planned = planning.device_of(document, at, device, "mbus", profiles.load)
         if targets and config.serial is not None and config.baud_rate is None:
-            _check_baud_rate(document, (*at, "profile"), targets[0], profile)
-        values = planning.parameters_of(document, at, device, profile)
-        targets.append(MbusTarget(device.id, address, device.interval_s or profile.interval_s, profile, values))
+            _check_baud_rate(document, (*at, "profile"), targets[0], planned.profile)
+        targets.append(MbusTarget(device.id, planned.interval_s, address, planned.profile, planned.parameters))
     return targets
 
 

@@ -17,8 +17,6 @@ from edge.mbus import frame
 from edge.mbus.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from edge.stream import LineAddress, LineSettings, Stream
 
 QUIET_CHARACTERS = 33
@@ -32,17 +30,10 @@ PAUSE_S = 0.25
 class Line:
     """The line of one bus. Opened with the first question, and again whenever it was lost."""
 
-    def __init__(
-        self,
-        address: LineAddress,
-        settings: LineSettings,
-        timeout_s: float,
-        open_line: Callable[[LineAddress], Awaitable[Stream]] | None = None,
-    ) -> None:
+    def __init__(self, address: LineAddress, settings: LineSettings, timeout_s: float) -> None:
         self.address = address
         self._character_s = settings.character_s
         self._timeout_s = timeout_s
-        self._open_line = open_line or stream.open_line
         self._stream: Stream | None = None
         self.asked_at_s = 0.0
 
@@ -77,7 +68,7 @@ class Line:
 
     async def _opened(self) -> Stream:
         if self._stream is None:
-            self._stream = await self._open_line(self.address)
+            self._stream = await stream.open_line(self.address)
         return self._stream
 
     async def _answer(self, line: Stream, question: bytes) -> bytes:

@@ -10,8 +10,6 @@ import math
 import struct
 from datetime import date, datetime, time
 
-EVERY_YEAR = 127
-"""Stands for "any year" in a date that repeats."""
 LAST_YEAR_OF_2000 = 80
 """Years 0 to 80 without a century are those of 2000 to 2080."""
 

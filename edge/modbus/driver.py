@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge import planning
@@ -12,6 +12,7 @@ from edge.modbus import budget
 from edge.modbus import profile as profiles
 from edge.modbus.config import ModbusBusConfig, SerialLine, SerialSettings, parse_endpoint
 from edge.modbus.register_map import RegisterProfile
+from edge.turns import AskedTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +33,10 @@ LAST_UNIT = 247
 
 
 @dataclass(frozen=True)
-class ModbusTarget:
+class ModbusTarget(AskedTarget):
     """One device of a bus: its unit id, and its compiled profile."""
 
-    id: str
     unit: int
-    interval_s: float
     model: Compiled = field(compare=False)
     profile: ModbusProfile = field(repr=False)
     """What the model was compiled from, with `parameters`: two compiled models cannot be compared."""
@@ -47,10 +46,6 @@ class ModbusTarget:
     def encodings(self) -> Mapping[str, Encoding]:
         """How its values are written down, by the names of the readings."""
         return self.profile.encodings(self.parameters)
-
-    def is_like(self, other: ModbusTarget | None) -> bool:
-        """Whether another one is the same device, read in the same way, if perhaps at other times."""
-        return other is not None and replace(other, interval_s=self.interval_s) == self
 
 
 @dataclass(frozen=True)
@@ -141,13 +136,12 @@ class ModbusDriver:
                     f"unit {device.unit} beside other devices",
                     f"a unit id up to {LAST_UNIT}, or a line of its own: more than one device may answer this one",
                 )
-            profile = planning.profile_of(document, (*at, "profile"), device.profile, "modbus", profiles.load)
-            values = planning.parameters_of(document, at, device, profile)
+            planned = planning.device_of(document, at, device, "modbus", profiles.load)
+            profile, values = planned.profile, planned.parameters
             model = profiles.compile_model(profile, values)
-            interval_s = device.interval_s or profile.interval_s
             if config.serial is not None:
                 _check_settings(document, at, config, targets[0] if targets else None, model.half.settings)
-            targets.append(ModbusTarget(device.id, device.unit, interval_s, model, profile, values))
+            targets.append(ModbusTarget(device.id, planned.interval_s, device.unit, model, profile, values))
         return targets
 
     @staticmethod

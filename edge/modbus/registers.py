@@ -41,14 +41,6 @@ def width(kind: Type) -> int:
     return _WIDTHS[kind]
 
 
-def octets(words: Words, *, word_order: Order = "big", byte_order: Order = "big") -> bytes:
-    """Bring registers into the order of the wire's bytes, most significant first."""
-    data = struct.pack(f"{'>' if byte_order == 'big' else '<'}{len(words)}H", *words)
-    if word_order == "big":
-        return data
-    return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
-
-
 def number(
     kind: Type,
     *,
@@ -140,7 +132,7 @@ def tidy(value: float) -> float:
 
 def text(words: Words) -> str:
     """Read a string, two characters a register, without what fills it up."""
-    return octets(words).split(b"\0", 1)[0].decode("ascii", errors="replace").strip()
+    return struct.pack(f">{len(words)}H", *words).split(b"\0", 1)[0].decode("ascii", errors="replace").strip()
 
 
 def _powers(exponent: int) -> tuple[float, ...]:

@@ -13,7 +13,6 @@ from edge.json_source.model import Model
 from edge.json_source.profile import JsonDevice, JsonProfile
 from edge.mqtt_bus import Interpreter, MqttPlan, MqttTarget, Topic
 from edge.mqtt_config import MqttSourceConfig, session_of
-from wire import profile as public
 from wire.ids import Id  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
@@ -68,17 +67,18 @@ class MqttJsonDriver:
         return MqttPlan(config.id, session_of(document, config.id, config), _topics(targets), targets, _interpreter)
 
 
-def _target(document: Document, at: Path_, device: JsonDevice) -> JsonTarget:
-    profile, parameters, parts = profiles.load_for(document, at, device)
-    model = Model(profile, parameters, parts)
+def _target(document: Document, at: Path_, entry: JsonDevice) -> JsonTarget:
+    device, parts = profiles.device_of(document, at, entry)
+    profile = device.profile
+    model = Model(profile, device.parameters, parts)
     if len(model.topics) < len(set(profile.json.topics())) or not model.topics:
-        found = f"the profile {device.profile!r}, which is read by HTTP alone"
+        found = f"the profile {entry.profile!r}, which is read by HTTP alone"
         raise document.error((*at, "profile"), found, "one with 'json: topic:'")
     rules = None
     if profile.thinning is not None:
-        rules = thinning.rules_of(public.load_document(device.profile), profile)
-    meaning = (device.profile, tuple(sorted(parameters.items())), tuple(sorted(parts.items())))
-    return JsonTarget(device.id, device.interval_s or profile.interval_s, meaning, model=model, rules=rules)
+        rules = thinning.rules_of(profile.readings, profile.thinning)
+    meaning = (*device.meaning, tuple(sorted(parts.items())))
+    return JsonTarget(device.id, device.interval_s, meaning, model=model, rules=rules)
 
 
 def _topics(targets: Iterable[JsonTarget]) -> tuple[Topic, ...]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edge import planning
-from edge.listening import ListeningPlan, ListeningTarget
+from edge.listening import ListeningPlan, target_of
 from edge.nmea import profile as profiles
 from edge.stream import LineConfig, line_of
+from edge.thinning import Thinner
 from wire.ids import Id  # noqa: TC001 - msgspec reads annotations when it decodes
 from wire.town import DeviceEntry
 
@@ -51,20 +52,16 @@ class NmeaDriver:
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(NmeaBusConfig, path)
-        entry, at = config.devices[0], (*path, "devices", 0)
-        profile = planning.profile_of(document, (*at, "profile"), entry.profile, "nmea", profiles.load)
-        parameters = planning.parameters_of(document, at, entry, profile)
+        device = planning.device_of(document, (*path, "devices", 0), config.devices[0], "nmea", profiles.load)
+        profile = device.profile
         line = line_of(document, path, config, profile.nmea.settings)
 
         def make() -> tuple[Decoder, Gatherer]:
             from edge.nmea.decoder import NmeaDecoder  # noqa: PLC0415 - what only an open bus needs
-            from edge.thinning import Thinner  # noqa: PLC0415
 
-            return NmeaDecoder(profile.nmea, parameters), Thinner(profiles.rules(entry.profile))
+            return NmeaDecoder(profile.nmea, device.parameters), Thinner(profile.rules)
 
-        meaning = (profile, tuple(sorted(parameters.items())))
-        target = ListeningTarget(entry.id, entry.interval_s or profile.interval_s, meaning)
-        return ListeningPlan(config.id, line, target, make)
+        return ListeningPlan(config.id, line, target_of(device), make)
 
 
 DRIVER = NmeaDriver()

@@ -10,12 +10,10 @@ import msgspec
 from edge import planning
 from edge.nmea.sentences import NAMES
 from edge.stream import LineSettings
-from edge.thinning import Thinned, rules_of
-from wire import profile as public
+from edge.thinning import ThinnedProfile
 
 if TYPE_CHECKING:
     from base.strict_yaml import Document
-    from edge.thinning import Rule
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,12 +35,10 @@ class NmeaHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """As the model leaves the factory; 4800 8N1 is the norm's."""
 
 
-class NmeaProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class NmeaProfile(ThinnedProfile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole profile of such a device."""
 
     nmea: NmeaHalf
-    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - msgspec copies it
-    """How the values of an interval become one, where that is not as usual for the quantity."""
 
 
 @cache
@@ -54,12 +50,6 @@ def load(name: str) -> NmeaProfile:
     document, profile = planning.load_profile(name, "nmea", NmeaProfile)
     check(document, profile)
     return profile
-
-
-@cache
-def rules(name: str) -> tuple[Rule, ...]:
-    """How the readings of a profile are thinned."""
-    return rules_of(public.load_document(name), load(name))
 
 
 def check(document: Document, profile: NmeaProfile) -> None:
@@ -75,7 +65,4 @@ def check(document: Document, profile: NmeaProfile) -> None:
             raise document.error((*at, "value"), repr(value.value), f"XDR.<name>, or one of: {', '.join(NAMES)}")
         if value.add is not None and value.add not in profile.parameters:
             raise document.error((*at, "add"), repr(value.add), "a parameter declared under 'parameters'")
-    for index, name in enumerate(profile.readings):
-        thinned = profile.thinning.get(name)
-        if name not in profile.nmea.values and (thinned is None or thinned.of is None):
-            raise document.error(("readings", index), f"{name!r} without a value", "one under 'nmea: values'")
+    profile.check_sources(document, profile.nmea.values, "one under 'nmea: values'")

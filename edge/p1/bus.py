@@ -10,6 +10,7 @@ from edge.listening import ListeningBus
 from edge.metering import Identity
 from edge.obis import Map
 from edge.p1.clock import unix_ms
+from edge.speaking import SpeakingBus
 
 if TYPE_CHECKING:
     from edge.d0.lines import Lines, Timed
@@ -82,7 +83,7 @@ def _number(said: Lines, channel: str) -> str:
     return next((line.groups[0] for line in said.lines if line.code in codes), "")
 
 
-class P1Bus:
+class P1Bus(SpeakingBus):
     """An open P1 port."""
 
     def __init__(self, plan: P1Plan) -> None:
@@ -99,11 +100,6 @@ class P1Bus:
     def traffic(self, device: str) -> Traffic:
         """Return how many telegrams came, and how many of them could not be read."""
         return self._main.traffic(device)
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with other intervals."""

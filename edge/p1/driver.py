@@ -9,13 +9,12 @@ import msgspec
 
 from edge import planning
 from edge.d0.parity import raw_line
-from edge.listening import ListeningPlan, ListeningTarget
+from edge.listening import ListeningPlan, ListeningTarget, target_of
 from edge.obis import Map
 from edge.p1 import profile as profiles
 from edge.speaking import SpeakingPlan, patience_s
 from edge.stream import LineConfig, line_of
-from edge.thinning import Thinner, rules_of
-from wire import profile as public
+from edge.thinning import Thinner
 from wire.ids import Id  # noqa: TC001 - msgspec reads annotations when it decodes
 from wire.town import DeviceEntry
 
@@ -27,8 +26,10 @@ if TYPE_CHECKING:
     from edge.interface import Bus, BusPlan, Place, PlannedDevice
     from edge.listening import Decoder, Gatherer
     from edge.p1.profile import P1Half, P1Profile
+    from edge.planning import Planned
     from edge.stream import LineAddress
     from edge.thinning import Rule
+    from wire import profile as public
 
 
 class P1Device(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -132,37 +133,35 @@ class P1Driver:
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(P1BusConfig, path)
-        main: tuple[P1Device, P1Profile, dict[str, float]] | None = None
+        main: Planned[P1Profile] | None = None
         subs: list[SubTarget] = []
-        for index, device in enumerate(config.devices):
+        for index, entry in enumerate(config.devices):
             at = (*path, "devices", index)
-            profile = planning.profile_of(document, (*at, "profile"), device.profile, "p1", profiles.load)
-            values = planning.parameters_of(document, at, device, profile)
-            if profile.p1.types:
-                _check_apart(document, at, profile, device, subs)
-                interval_s = device.interval_s or profile.interval_s
-                subs.append(SubTarget(device.id, interval_s, profile.profile, device.channel, values, profile.p1))
+            device = planning.device_of(document, at, entry, "p1", profiles.load)
+            if device.profile.p1.types:
+                subs.append(_sub(document, at, entry, device, subs))
             elif main is None:
-                main = device, profile, values
+                main = device
             else:
-                raise document.error(at, f"{device.id!r} beside {main[0].id!r}", "a port of its own for each meter")
+                raise document.error(at, f"{device.id!r} beside {main.id!r}", "a port of its own for each meter")
         if main is None:
             raise document.error((*path, "devices"), "no meter whose port it is", "one, such as profile dsmr/p1")
-        device, profile, values = main
+        profile = main.profile
         line = raw_line(line_of(document, path, config, profile.p1.settings))
-        meaning = (profile.profile, tuple(sorted(values.items())))
-        target = ListeningTarget(device.id, device.interval_s or profile.interval_s, meaning)
-        rules = rules_of(public.load_document(device.profile), profile)
-        return P1Plan(config.id, line, target, tuple(subs), profile.p1, values, rules)
+        return P1Plan(config.id, line, target_of(main), tuple(subs), profile.p1, main.parameters, profile.rules)
 
 
-def _check_apart(document: Document, at: Path_, profile: P1Profile, device: P1Device, subs: list[SubTarget]) -> None:
-    """Refuse two meters of one kind that nothing tells apart."""
-    for other in subs:
+def _sub(
+    document: Document, at: Path_, entry: P1Device, device: Planned[P1Profile], others: list[SubTarget]
+) -> SubTarget:
+    """Return a meter that another one speaks for; refuse two of one kind that nothing tells apart."""
+    profile = device.profile
+    for other in others:
         if set(other.half.types) & set(profile.p1.types) and (
-            other.channel == device.channel or None in (other.channel, device.channel)
+            other.channel == entry.channel or None in (other.channel, entry.channel)
         ):
-            raise document.error(at, f"{device.id!r} of the same kind as {other.id!r}", "a 'channel' for each of them")
+            raise document.error(at, f"{entry.id!r} of the same kind as {other.id!r}", "a 'channel' for each of them")
+    return SubTarget(device.id, device.interval_s, profile.profile, entry.channel, device.parameters, profile.p1)
 
 
 DRIVER = P1Driver()

@@ -10,8 +10,7 @@ import msgspec
 from edge import obis, planning
 from edge.obis import Register
 from edge.stream import LineSettings
-from edge.thinning import Thinned, rules_of
-from wire import profile as public
+from edge.thinning import ThinnedProfile
 
 MEDIA = {3: "gas", 4: "heat", 5: "cooling", 6: "warm water", 7: "water", 10: "cooling", 11: "cooling", 12: "heat"}
 """What 0-n:24.1.0 says the n-th meter is (EN 13757-3, device types)."""
@@ -30,12 +29,10 @@ class P1Half(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Reading -> where it stands; of a meter that another one speaks for without `0-n:`."""
 
 
-class P1Profile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class P1Profile(ThinnedProfile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole profile of a meter on P1."""
 
     driver: Literal["p1"]
-    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - a struct copies its defaults
-    """How a reading is made of the values of an interval, where that is not as its quantity has it."""
     p1: P1Half
 
 
@@ -46,5 +43,5 @@ def load(name: str) -> P1Profile:
     Raises: ConfigError at the line that is wrong.
     """
     document, profile = planning.load_profile(name, "p1", P1Profile)
-    obis.check(document, profile, profile.p1.registers, rules_of(document, profile), "p1")
+    obis.check(document, profile, profile.p1.registers, "p1")
     return profile

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edge import planning
-from edge.listening import ListeningPlan, ListeningTarget
+from edge.listening import ListeningPlan, target_of
 from edge.pms import profile as profiles
 from edge.stream import LineConfig, LineSettings, line_of
+from edge.thinning import Thinner
 from wire.ids import Id  # noqa: TC001 - msgspec reads annotations when it decodes
 from wire.town import DeviceEntry
 
@@ -63,21 +64,17 @@ class PmsDriver:
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(PmsBusConfig, path)
-        entry, at = config.devices[0], (*path, "devices", 0)
-        profile = planning.profile_of(document, (*at, "profile"), entry.profile, "pms", profiles.load)
-        planning.parameters_of(document, at, entry, profile)
-        interval_s = entry.interval_s or profile.interval_s
-        working = _working(document, path, config, profile, interval_s)
+        device = planning.device_of(document, (*path, "devices", 0), config.devices[0], "pms", profiles.load)
+        profile = device.profile
+        working = _working(document, path, config, profile, device.interval_s)
         line = line_of(document, path, config, LineSettings(profile.sensor.baud_rate))
 
         def make() -> tuple[Decoder, Gatherer]:
             from edge.pms.decoder import PmsDecoder  # noqa: PLC0415 - what only an open bus needs
-            from edge.thinning import Thinner  # noqa: PLC0415
 
-            return PmsDecoder(profile.sensor, profile.pms.values, working), Thinner(profiles.rules(entry.profile))
+            return PmsDecoder(profile.sensor, profile.pms.values, working), Thinner(profile.rules)
 
-        target = ListeningTarget(entry.id, interval_s, (profile,))
-        return ListeningPlan(config.id, line, target, make, (working,))
+        return ListeningPlan(config.id, line, target_of(device), make, (working,))
 
 
 def _working(document: Document, path: Path_, config: PmsBusConfig, profile: PmsProfile, interval_s: float) -> Working:

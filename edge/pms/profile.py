@@ -9,13 +9,11 @@ import msgspec
 
 from edge import planning
 from edge.pms.sensors import SENSORS
-from edge.thinning import Thinned, rules_of
-from wire import profile as public
+from edge.thinning import ThinnedProfile
 
 if TYPE_CHECKING:
     from base.strict_yaml import Document
     from edge.pms.sensors import Sensor
-    from edge.thinning import Rule
 
 
 class PmsHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,12 +27,10 @@ class PmsHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """So long after it was switched on its values are left out; what is usual for the sensor unless set."""
 
 
-class PmsProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PmsProfile(ThinnedProfile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole profile of such a sensor."""
 
     pms: PmsHalf
-    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - msgspec copies it
-    """How the values of an interval become one, where that is not as usual for the quantity."""
 
     @property
     def sensor(self) -> Sensor:
@@ -54,17 +50,15 @@ def load(name: str) -> PmsProfile:
     Raises: ConfigError at the line that is wrong.
     """
     document, profile = planning.load_profile(name, "pms", PmsProfile)
-    _check(document, profile)
+    check(document, profile)
     return profile
 
 
-@cache
-def rules(name: str) -> tuple[Rule, ...]:
-    """How the readings of a profile are thinned."""
-    return rules_of(public.load_document(name), load(name))
+def check(document: Document, profile: PmsProfile) -> None:
+    """Check that every reading comes from a value that the sensor has.
 
-
-def _check(document: Document, profile: PmsProfile) -> None:
+    Raises: ConfigError at the line that is wrong.
+    """
     half = profile.pms
     if half.sensor not in SENSORS:
         raise document.error(("pms", "sensor"), repr(half.sensor), f"one of: {', '.join(SENSORS)}")
@@ -74,6 +68,4 @@ def _check(document: Document, profile: PmsProfile) -> None:
             raise document.error(("pms", "values", name), repr(name), "one of those under 'readings'")
         if value not in known:
             raise document.error(("pms", "values", name), repr(value), f"one of: {', '.join(sorted(known))}")
-    missing = [name for name in profile.readings if name not in half.values and name not in profile.thinning]
-    if missing:
-        raise document.error(("pms", "values"), f"no {missing[0]!r}", "a value for each reading")
+    profile.check_sources(document, half.values, "one under 'pms: values'")

@@ -147,8 +147,6 @@ _ZH03B = Commands(
     sleep=_hex("FF01A7010000000057"),
 )
 
-_MCU680 = _layout(">hHBHHLh", "temp*0.01", "rhum*0.01", "pres*655.36", "pres*0.01", "-", "gas*0.001", "alt")
-
 _ALL = (
     Sensor(
         "sds011",

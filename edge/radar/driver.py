@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edge import planning
-from edge.listening import ListeningPlan, ListeningTarget
+from edge.listening import ListeningPlan, target_of
 from edge.radar import profile as profiles
 from edge.radar.reports import Unit  # noqa: TC001 - msgspec reads annotations when it decodes
 from edge.stream import LineConfig, line_of
@@ -64,21 +64,16 @@ class RadarDriver:
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(RadarBusConfig, path)
-        entry, at = config.devices[0], (*path, "devices", 0)
-        profile = planning.profile_of(document, (*at, "profile"), entry.profile, "radar", profiles.load)
-        parameters = planning.parameters_of(document, at, entry, profile)
-        interval_s = entry.interval_s or profile.interval_s
-        if interval_s < SHORTEST_S:
-            found = f"{interval_s:g} s, in which a count may be a single passage"
-            raise document.error((*at, "interval_s"), found, f"{SHORTEST_S:g} s or more")
-        line = line_of(document, path, config, profile.radar.settings)
-        meaning = (profile, tuple(sorted(parameters.items())))
-        target = ListeningTarget(entry.id, interval_s, meaning)
+        at = (*path, "devices", 0)
+        device = planning.device_of(document, at, config.devices[0], "radar", profiles.load)
+        why = "in which a count may be a single passage"
+        planning.check_interval(document, at, device.interval_s, SHORTEST_S, why)
+        line = line_of(document, path, config, device.profile.radar.settings)
 
         def make() -> tuple[Decoder, Gatherer]:
-            return _make(profile, parameters, config)
+            return _make(device.profile, device.parameters, config)
 
-        return ListeningPlan(config.id, line, target, make, (config.unit, config.turned))
+        return ListeningPlan(config.id, line, target_of(device), make, (config.unit, config.turned))
 
 
 def _make(profile: RadarProfile, parameters: Mapping[str, float], config: RadarBusConfig) -> tuple[Decoder, Gatherer]:

@@ -13,6 +13,7 @@ from edge.interface import Measured, NoAnswerError, Traffic
 from edge.plausibility.encoding import shortest
 from edge.s0.ledger import Count, Ledger
 from edge.s0.pulses import went_on
+from edge.speaking import SpeakingBus
 from wire.readings import Reading
 from wire.vocabulary import quantities
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class S0Bus:
+class S0Bus(SpeakingBus):
     """Counts from its first reading on. A value is said only when its count is on the disk."""
 
     def __init__(self, plan: S0Plan, source: PulseSource, ledger: Ledger, boot: bytes | None = None) -> None:
@@ -63,11 +64,6 @@ class S0Bus:
         del device
         disturbances = self._source.disturbances()
         return Traffic((self._count.total if self._count is not None else 0) + disturbances, disturbances)
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with another interval."""

@@ -136,19 +136,16 @@ class S0Driver:
         Raises: ConfigError at the line that is wrong.
         """
         config = document.convert(S0BusConfig, path)
-        entry, at = config.devices[0], (*path, "devices", 0)
-        profile = planning.profile_of(document, (*at, "profile"), entry.profile, "s0", profiles.load)
-        parameters = planning.parameters_of(document, at, entry, profile)
-        interval_s = entry.interval_s or profile.interval_s
-        if interval_s < SHORTEST_S:
-            found = f"{interval_s:g} s, in each of which the count is written to the card"
-            raise document.error((*at, "interval_s"), found, f"{SHORTEST_S:g} s or more")
+        at = (*path, "devices", 0)
+        device = planning.device_of(document, at, config.devices[0], "s0", profiles.load)
+        why = "in each of which the count is written to the card"
+        planning.check_interval(document, at, device.interval_s, SHORTEST_S, why)
         pin = _pin(document, path, config)
         if not config.state_dir.startswith("/"):
             raise document.error((*path, "state_dir"), repr(config.state_dir), "a path that begins with '/'")
-        meaning = (profile, tuple(sorted(parameters.items())))
-        start = profile.start(parameters)
-        target = S0Target(entry.id, interval_s, start, meaning, profile.encodings(parameters))
+        profile, parameters = device.profile, device.parameters
+        start, encodings = profile.start(parameters), profile.encodings(parameters)
+        target = S0Target(device.id, device.interval_s, start, device.meaning, encodings)
         return S0Plan(config.id, target, pin, config.counter, config.counter_bits, config.state_dir)
 
 

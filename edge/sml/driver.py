@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edge import planning
-from edge.listening import ListeningPlan, ListeningTarget
+from edge.listening import ListeningPlan, target_of
 from edge.obis import Map
 from edge.sml import profile as profiles
 from edge.stream import LineConfig, line_of
-from edge.thinning import Thinner, rules_of
-from wire import profile as public
+from edge.thinning import Thinner
 from wire.ids import Id  # noqa: TC001 - msgspec reads annotations when it decodes
 from wire.town import DeviceEntry
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
     from edge.interface import BusPlan
     from edge.listening import Decoder, Gatherer
+    from wire import profile as public
 
 
 class SmlDevice(DeviceEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,21 +56,16 @@ class SmlDriver:
         if len(config.devices) > 1:
             found = f"{config.devices[1].id!r} beside {config.devices[0].id!r}"
             raise document.error((*path, "devices", 1), found, "a bus of its own for each meter: a head hears one")
-        device = config.devices[0]
-        at = (*path, "devices", 0)
-        profile = planning.profile_of(document, (*at, "profile"), device.profile, "sml", profiles.load)
-        parameters = planning.parameters_of(document, at, device, profile)
-        rules = rules_of(public.load_document(device.profile), profile)
+        device = planning.device_of(document, (*path, "devices", 0), config.devices[0], "sml", profiles.load)
+        profile = device.profile
         line = line_of(document, path, config, profile.sml.settings)
 
         def make() -> tuple[Decoder, Gatherer]:
             from edge.sml.decoder import SmlDecoder  # noqa: PLC0415 - loaded where a bus is opened
 
-            return SmlDecoder(device.id, Map(profile.sml.registers, parameters)), Thinner(rules)
+            return SmlDecoder(device.id, Map(profile.sml.registers, device.parameters)), Thinner(profile.rules)
 
-        interval_s = device.interval_s or profile.interval_s
-        meaning = (profile.profile, tuple(sorted(parameters.items())))
-        return ListeningPlan(config.id, line, ListeningTarget(device.id, interval_s, meaning), make)
+        return ListeningPlan(config.id, line, target_of(device), make)
 
 
 DRIVER = SmlDriver()

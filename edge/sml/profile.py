@@ -10,8 +10,7 @@ import msgspec
 from edge import obis, planning
 from edge.obis import Register
 from edge.stream import LineSettings
-from edge.thinning import Thinned, rules_of
-from wire import profile as public
+from edge.thinning import ThinnedProfile
 
 
 class SmlHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -23,12 +22,10 @@ class SmlHalf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Reading -> where it stands."""
 
 
-class SmlProfile(public.Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SmlProfile(ThinnedProfile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole profile of a meter that speaks SML."""
 
     driver: Literal["sml"]
-    thinning: dict[str, Thinned] = {}  # noqa: RUF012 - a struct copies its defaults
-    """How a reading is made of the values of an interval, where that is not as its quantity has it."""
     sml: SmlHalf
 
 
@@ -39,5 +36,5 @@ def load(name: str) -> SmlProfile:
     Raises: ConfigError at the line that is wrong.
     """
     document, profile = planning.load_profile(name, "sml", SmlProfile)
-    obis.check(document, profile, profile.sml.registers, rules_of(document, profile), "sml")
+    obis.check(document, profile, profile.sml.registers, "sml")
     return profile

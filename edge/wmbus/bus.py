@@ -9,11 +9,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from base.errors import TransientError
-from base.retry import Backoff
-from edge import stream
 from edge.hearing import Hearing
 from edge.interface import Heard
+from edge.kept_line import KeptLine
 from edge.listening import REOPEN_S
+from edge.speaking import SpeakingBus
 from edge.wmbus.driver import ReceiverPlan
 from edge.wmbus.keys import KeyFile
 from edge.wmbus.meters import Meters
@@ -21,11 +21,10 @@ from edge.wmbus.mqtt import wanted
 from edge.wmbus.receivers import RECEIVERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from base.retry import Backoff
     from edge.hearing import Said
     from edge.interface import BusPlan, Measured, Traffic
-    from edge.stream import LineAddress, Stream
+    from edge.stream import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -37,34 +36,28 @@ QUIET_S = 30 * REOPEN_S
 """A receiver that hears nobody at all for half an hour is opened anew: sticks hang, and forget their mode."""
 
 
-class ReceiverBus:
+class ReceiverBus(SpeakingBus):
     """The open bus."""
 
-    def __init__(self, plan: ReceiverPlan, open_line: Callable[[LineAddress], Awaitable[Stream]] | None = None) -> None:
-        """`open_line`: another way to open it, for tests."""
+    def __init__(self, plan: ReceiverPlan) -> None:
         self._plan = plan
-        self._open_line = open_line or stream.open_line
         self._meters = Meters(wanted(plan.devices), KeyFile(plan.key_file))
         self._samples: deque[Heard] = deque()
         self._came_some = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._line = KeptLine(plan.id, plan.line, self._hear)
+        self._line.why = "the receiver was not opened yet"
         self._hearing = Hearing(plan.id, "telegram")
-        self._line_why = "the receiver was not opened yet"
 
     async def heard(self) -> Heard:
         """Wait for the next sample of any meter. A fault of ours that ends the listening is raised here, once."""
         while not self._samples:
-            if self._task is None:
-                self._task = asyncio.create_task(self._listen(), name=f"bus {self._plan.id}: listening")
+            listening = self._line.keep()
             self._came_some.clear()
             coming = asyncio.ensure_future(self._came_some.wait())
             try:
-                await asyncio.wait({self._task, coming}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({listening, coming}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 coming.cancel()
-            if self._task.done():
-                task, self._task = self._task, None
-                task.result()
         return self._samples.popleft()
 
     async def read(self, device: str) -> Measured:
@@ -73,16 +66,11 @@ class ReceiverBus:
         Raises: ParkedError where it is; NoAnswerError where nothing that can be read was heard for too long.
         """
         target = next(target for target in self._plan.devices if target.id == device)
-        raise self._hearing.silence(target, self._plan.line, self._line_why)
+        raise self._hearing.silence(target, self._plan.line, self._line.why)
 
     def traffic(self, device: str) -> Traffic:
         """Return how many telegrams of a meter came, and how many of them could not be read."""
         return self._hearing.traffic(device)
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     def follow(self, plan: BusPlan) -> None:
         """Go on with other meters."""
@@ -95,26 +83,14 @@ class ReceiverBus:
 
     async def close(self) -> None:
         """Close the port."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _listen(self) -> None:
-        backoff = Backoff(f"bus {self._plan.id}", logger, cap_s=15.0)
-
-        def failed(error: TransientError) -> float:
-            self._line_why = str(error)
-            return backoff.failed(error)
-
-        await stream.keep_open(lambda: self._open_line(self._plan.line), lambda line: self._hear(line, backoff), failed)
+        await self._line.close()
 
     async def _hear(self, line: Stream, backoff: Backoff) -> None:
         receiver = RECEIVERS[self._plan.receiver]
         unpacker = receiver.unpacker()
         if command := receiver.modes.get(self._plan.mode):
             await line.write(command)
-        self._line_why = ""
+        self._line.why = ""
         heard_s = time.monotonic()
         while True:
             try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from base.strict_yaml import Document, Path_
     from edge.interface import Bus, BusPlan, Place
     from edge.mqtt_source import MqttSource
+    from edge.planning import Planned
     from edge.stream import LineAddress
     from edge.wmbus.config import WmbusDevice
     from edge.wmbus.mqtt import MeterInterpreter
@@ -148,26 +149,25 @@ def _targets(document: Document, path: Path_, config: WmbusBusConfig) -> list[Wm
                 found = f"{device.number}, which {other.id!r} has"
                 rest = "wmbusmeters does not say whose" if names_no_maker else "of two makers, each with its 'maker'"
                 raise document.error((*at, "number"), found, f"a meter of its own; {rest}")
-        profile = planning.profile_of(document, (*at, "profile"), device.profile, "wmbus", profiles.load)
-        if config.format == "wmbusmeters" and not profile.wmbus.fields:
+        planned = planning.device_of(document, at, device, "wmbus", profiles.load)
+        if names_no_maker and not planned.profile.wmbus.fields:
             raise document.error(
                 (*at, "profile"), f"{device.profile!r}, which names no fields of wmbusmeters", "one that does"
             )
-        parameters = planning.parameters_of(document, at, device, profile)
-        targets.append(_target(device, profile, tuple(sorted(parameters.items()))))
+        targets.append(_target(device, planned))
     return targets
 
 
-def _target(device: WmbusDevice, profile: WmbusProfile, parameters: tuple[tuple[str, float], ...]) -> WmbusTarget:
+def _target(device: WmbusDevice, planned: Planned[WmbusProfile]) -> WmbusTarget:
     number = device.number.upper()
     return WmbusTarget(
         device.id,
-        device.interval_s or profile.interval_s,
-        (number, device.maker, profile.profile, parameters),
+        planned.interval_s,
+        (number, device.maker, *planned.meaning),
         number=number,
         maker=device.maker,
-        profile=profile,
-        parameters=parameters,
+        profile=planned.profile,
+        parameters=tuple(sorted(planned.parameters.items())),
     )
 
 

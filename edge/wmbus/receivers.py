@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
+from edge import crc16
 from edge.stream import LineSettings
 
 if TYPE_CHECKING:
@@ -156,12 +157,7 @@ def _is_whole(frame: bytes) -> bool:
     """Whether a frame's own checksum is right (CRC-16/X-25, from behind the start), or it has none."""
     if not frame[1] >> 4 & CHECKSUM:
         return True
-    crc = 0xFFFF
-    for byte in frame[1:-2]:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
-    return crc ^ 0xFFFF == int.from_bytes(frame[-2:], "little")
+    return crc16.x25(frame[1:-2]) == int.from_bytes(frame[-2:], "little")
 
 
 def telegram_of(line: bytes) -> bytes | None:

@@ -10,7 +10,7 @@ import pytest
 
 from base.errors import TransientError
 from base.retry import Backoff
-from edge import listening, speaking
+from edge import kept_line, listening, speaking
 from edge.interface import Measured, NoAnswerError, ParkedError, Traffic
 from edge.listening import Garbled, ListeningBus, ListeningPlan, ListeningTarget, Said
 from edge.stream import LineSettings, SerialPort, TcpEndpoint
@@ -113,7 +113,7 @@ class World:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause before a line is opened again."""
-    monkeypatch.setattr(listening, "Backoff", partial(Backoff, chance=lambda: 0.0))
+    monkeypatch.setattr(kept_line, "Backoff", partial(Backoff, chance=lambda: 0.0))
 
 
 def _run(story: Callable[[World], object], world: World | None = None) -> None:

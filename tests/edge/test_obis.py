@@ -12,7 +12,6 @@ from base.errors import ConfigError
 from edge import obis
 from edge.obis import Map, Register, Value
 from edge.sml.profile import SmlProfile
-from edge.thinning import rules_of
 from wire import profile as public
 
 
@@ -117,7 +116,7 @@ BROKEN = [
     ('{obis: "1-0:1.8.0", unit: Wh}', '{obis: "1-0:1.8.0*01", unit: Wh}', "'1-0:1.8.0*01'"),
     ('{obis: "1-0:1.8.0", unit: Wh}', '{obis: "1-0:1.8.0 +", unit: Wh}', "'1-0:1.8.0 +'"),
     ('{obis: "1-0:1.8.0", unit: Wh}', '{obis: "1-0:1.8.0", multiply_by: ratio}', "'ratio'"),
-    ('    active_energy_import: {obis: "1-0:1.8.0", unit: Wh}\n', "", "'active_energy_import' without a register"),
+    ('    active_energy_import: {obis: "1-0:1.8.0", unit: Wh}\n', "", "'active_energy_import' without a value"),
     ("  registers:\n", '  registers:\n    voltage/L1: {obis: "1-0:32.7.0"}\n', "'voltage/L1'"),
 ]
 
@@ -130,5 +129,5 @@ def test_a_broken_profile_names_its_line(old: str, new: str, found: str) -> None
     document = strict_yaml.parse(text.replace(old, new).encode(), Path("mt175.yaml"))
     profile = document.convert(SmlProfile)
     with pytest.raises(ConfigError, match=r"mt175\.yaml:[0-9]+:") as caught:
-        obis.check(document, profile, profile.sml.registers, rules_of(document, profile), "sml")
+        obis.check(document, profile, profile.sml.registers, "sml")
     assert found in str(caught.value)

@@ -10,8 +10,8 @@ import pytest
 from base import strict_yaml
 from base.errors import ConfigError
 from edge.interface import Measured
-from edge.thinning import By, Rule, Thinner, rules_of
-from wire.profile import Profile, load, load_document
+from edge.nmea import profile as nmea
+from edge.thinning import By, Rule, ThinnedProfile, Thinner
 from wire.readings import Reading
 from wire.vocabulary import quantities
 
@@ -159,8 +159,7 @@ def test_a_mean_has_no_digits_of_the_arithmetic() -> None:
 
 def test_rules_are_the_quantitys_unless_the_profile_says_otherwise() -> None:
     """Power is a mean, a counter its last value."""
-    name = "thies/clima-sensor-us"
-    rules = {rule.name: rule for rule in rules_of(load_document(name), load(name))}
+    rules = {rule.name: rule for rule in nmea.load("nmea/wind").rules}
     assert rules["wind_dir"] == Rule("wind_dir", "wind_dir", "vector")
 
 
@@ -175,14 +174,16 @@ sources: [{what: x, where: y, retrieved: 2026-11-22}]
 """
 
 
-def _rules(thinning: str) -> tuple[Rule, ...]:
+def _rules(thinning: str, *without: str) -> tuple[Rule, ...]:
     document = strict_yaml.parse((PROFILE + thinning).encode(), Path("box.yaml"))
-    return rules_of(document, document.convert(Profile))
+    profile = document.convert(ThinnedProfile)
+    profile.check_sources(document, {"wind_speed", "wind_gust"} - set(without), "a value")
+    return profile.rules
 
 
 def test_a_profile_may_keep_the_greatest_of_another_reading() -> None:
-    """Beside that one's own mean."""
-    assert _rules("thinning: {wind_gust: {of: wind_speed, by: max}}") == (
+    """Beside that one's own mean: the device need not say it."""
+    assert _rules("thinning: {wind_gust: {of: wind_speed, by: max}}", "wind_gust") == (
         Rule("wind_speed", "wind_speed", "mean"),
         Rule("wind_gust", "wind_speed", "max"),
     )
@@ -202,3 +203,9 @@ def test_a_slip_of_the_pen_is_refused_where_it_stands(thinning: str, found: str)
     with pytest.raises(ConfigError, match=r"box\.yaml:9:") as caught:
         _rules(thinning)
     assert found in str(caught.value)
+
+
+def test_a_reading_that_is_made_of_nothing_is_refused() -> None:
+    """Another way of thinning brings no value."""
+    with pytest.raises(ConfigError, match="'wind_gust' without a value; expected a value"):
+        _rules("thinning: {wind_gust: {by: max}}", "wind_gust")

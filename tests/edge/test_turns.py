@@ -10,22 +10,18 @@ import pytest
 
 from base.errors import PermanentError
 from edge.interface import NoAnswerError, ParkedError
-from edge.turns import Turns
+from edge.turns import AskedTarget, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
 @dataclass(frozen=True)
-class Device:
+class Device(AskedTarget):
     """A device that is asked."""
 
-    id: str
+    interval_s: float = 60.0
     model: str = "a"
-
-    def is_like(self, other: Device | None) -> bool:
-        """Whether another one is the same device."""
-        return self == other
 
 
 class Reader:
@@ -83,20 +79,20 @@ def test_a_device_that_refuses_is_there() -> None:
 
 
 def test_who_did_not_change_stays_as_it_was() -> None:
-    """Its reader, and whether it is parked."""
+    """Its reader, and whether it is parked; another interval is no other device."""
     turns = _parked()
     before = turns.reader("one")
-    turns.follow([Device("one"), Device("two", "b")], Reader)
+    turns.follow([Device("one", 30.0), Device("two", model="b")], Reader)
     assert turns.reader("one") is before
     assert turns.parked_s("one") is not None
     assert _asked(turns, "two", _answers) == "two b"
 
 
-@pytest.mark.parametrize("between", [[Device("one", "b")], [Device("two")]])
+@pytest.mark.parametrize("between", [[Device("one", model="b")], [Device("two")]])
 def test_another_device_under_the_name_is_asked_at_once(between: list[Device]) -> None:
     """Be it exchanged, or gone and come again."""
     turns = _parked()
     turns.follow(between, Reader)
-    turns.follow([Device("one", "b")], Reader)
+    turns.follow([Device("one", model="b")], Reader)
     assert turns.parked_s("one") is None
     assert _asked(turns, "one", _answers) == "one b"

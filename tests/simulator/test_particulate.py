@@ -91,7 +91,7 @@ def test_a_port_that_is_pulled_out_and_put_back(tmp_path: Path) -> None:
         for put_back in (False, True):
             if put_back:
                 port.unplug()
-                await until(lambda: bool(bus._why))
+                await until(lambda: bool(bus._line.why))
                 with pytest.raises((ParkedError, NoAnswerError)):
                     await bus.read("dust")
                 port.plug()

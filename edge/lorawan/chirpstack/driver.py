@@ -37,8 +37,6 @@ class ChirpStackBusConfig(LorawanBusConfig, frozen=True, forbid_unknown_fields=T
 class ChirpStack:
     """The network, as `edge.lorawan.broker` wants to know it."""
 
-    title = "ChirpStack"
-
     def read(self, topic: str, payload: bytes) -> Event | None:
         """Return the uplink of a message."""
         return events.read(topic, payload)

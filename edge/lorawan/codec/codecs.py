@@ -43,9 +43,8 @@ TRIES = 3
 class Codecs:
     """Codecs in a worker process. For one event loop."""
 
-    def __init__(self, *, answer_s: float = ANSWER_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, answer_s: float = ANSWER_S) -> None:
         self._answer_s = answer_s
-        self._clock = clock
         self._process: Process | None = None
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -148,14 +147,14 @@ class Codecs:
                 return process
             if process is not None:
                 await self._let_go(process)
-            wait_s = self._not_before_s - self._clock()
+            wait_s = self._not_before_s - time.monotonic()
             if wait_s > LONGEST_WAIT_S:
                 raise NoWorkerError("no worker for codecs; it is tried again soon", retry_after_s=wait_s)
             await asyncio.sleep(max(0.0, wait_s))
             try:
                 started = await Process.start(self._answer_s)
             except NoWorkerError as error:
-                self._not_before_s = self._clock() + self._backoff.failed(error)
+                self._not_before_s = time.monotonic() + self._backoff.failed(error)
                 raise
             self._backoff.succeeded()
             self._loaded.clear()
@@ -170,7 +169,7 @@ class Codecs:
             await process.close()
             return
         if not process.replies:  # it ended with its first call: a codec that does so each time must not keep us busy
-            self._not_before_s = self._clock() + self._backoff.failed("ended with its first message")
+            self._not_before_s = time.monotonic() + self._backoff.failed("ended with its first message")
 
 
 def _result_of(reply: Reply) -> str:

@@ -41,8 +41,6 @@ class TtnBusConfig(LorawanBusConfig, frozen=True, forbid_unknown_fields=True, kw
 class TheThingsStack:
     """The network, as `edge.lorawan.broker` wants to know it."""
 
-    title = "The Things Stack"
-
     def read(self, topic: str, payload: bytes) -> Event | None:
         """Return the uplink of a message."""
         return events.read(topic, payload)

@@ -20,7 +20,6 @@ _SECONDS = re.compile(r"^([0-9]{1,5}(?:\.[0-9]{1,9})?)s\Z")
 
 
 class _Ids(msgspec.Struct, frozen=True):
-    device_id: str = ""
     dev_eui: str = ""
     dev_addr: str = ""
 

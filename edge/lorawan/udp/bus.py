@@ -18,11 +18,13 @@ from edge.lorawan.concentrators import Concentrators
 from edge.lorawan.network import Member, Network
 from edge.lorawan.state import State
 from edge.lorawan.udp.driver import LorawanUdpPlan
+from edge.speaking import SpeakingBus
 from wire.command import Configure, Downlink
 
 if TYPE_CHECKING:
     from edge.interface import BusPlan
-    from edge.lorawan.model import Model, Taken
+    from edge.json_values.taking import Taken
+    from edge.lorawan.model import Model
     from edge.lorawan.network import Received
     from edge.lorawan.state import Downlink as Queued
     from edge.lorawan.udp.driver import LorawanTarget
@@ -39,7 +41,7 @@ TAKEN_S = 1.3
 """How long the acknowledgement of a message waits until it is decoded and delivered; RX2 can be met then."""
 
 
-class LorawanUdpBus:
+class LorawanUdpBus(SpeakingBus):
     """An open network. A task of its own keeps its socket open."""
 
     def __init__(self, plan: LorawanUdpPlan) -> None:
@@ -199,11 +201,6 @@ class LorawanUdpBus:
     def counts(self) -> dict[str, int]:
         """Return what concentrators and network server have counted since the bus was opened, by name."""
         return dict(self._network.counts) if self._network is not None else {}
-
-    def parked_s(self, device: str) -> float | None:
-        """None: nobody is asked."""
-        del device
-        return None
 
     async def carry_out(self, command: Configure | Downlink) -> dict[str, Any]:
         """Keep a downlink for a device; it goes out when the device has next spoken.

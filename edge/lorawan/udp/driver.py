@@ -60,10 +60,6 @@ class LorawanTarget:
         """Likewise, at another spreading factor."""
         return airtime.airtime_s(self.profile.lorawan.payload_bytes + airtime.OVERHEAD, spreading_factor)
 
-    def is_like(self, other: LorawanTarget | None) -> bool:
-        """Whether another one is the same device, read in the same way, if perhaps at other times."""
-        return other is not None and replace(other, interval_s=self.interval_s) == self
-
 
 @dataclass(frozen=True)
 class LorawanUdpPlan:

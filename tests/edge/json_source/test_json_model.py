@@ -19,7 +19,7 @@ from edge.json_source import profile as profiles
 from edge.json_source.model import Model
 from edge.json_source.profile import JsonProfile
 from edge.json_source.times import Clock, OwnTime
-from edge.lorawan import paths
+from edge.json_values import paths
 from wire import profile as public
 
 if TYPE_CHECKING:

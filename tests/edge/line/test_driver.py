@@ -64,7 +64,12 @@ def test_the_sample_is_right() -> None:
         ("scale: -0.1", "scale: 0", "0; expected another number"),
         ("    water_level: {of", "    water_lvl: {of", "'water_lvl'; expected one of those under 'readings'"),
         ("PN:{*}", "PN:{distance}", "no value in braces but {*}"),
-        ("  - water_level\n", "  - water_level\n  - temp_water\n", "'temp_water', which stands in no line"),
+        (
+            "  - water_level\n",
+            "  - water_level\n  - temp_water\n",
+            "'temp_water' without a value; expected it",
+        ),
+        ("\nline:", "\nthinning: {rain: {by: max}}\nline:", "'rain'; expected one of those under 'readings'"),
     ],
 )
 def test_a_profile_is_checked_at_its_line(old: str, new: str, error: str) -> None:

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from base.errors import ConfigError, PermanentError
 from edge.cli import device
+from edge.json_values.paths import parse
 from edge.lorawan.codec.examples import difference
 from edge.lorawan.codec.repository import Repository
-from edge.lorawan.paths import parse
 
 if TYPE_CHECKING:
     from pathlib import Path

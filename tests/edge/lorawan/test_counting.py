@@ -34,9 +34,7 @@ def test_the_next_frames_lose_nothing() -> None:
 
 def test_a_gap_is_counted() -> None:
     """As many as are missing."""
-    counter = FrameCounter()
-    assert _take(counter, 7, 11)[1] == Counted(Verdict.NEXT, 3)
-    assert counter.lost == 3
+    assert _take(FrameCounter(), 7, 11)[1] == Counted(Verdict.NEXT, 3)
 
 
 def test_a_second_copy_is_a_duplicate() -> None:
@@ -44,7 +42,6 @@ def test_a_second_copy_is_a_duplicate() -> None:
     counter = FrameCounter()
     _take(counter, 1, 2, 3)
     assert counter.take(_uplink(2), 4 * MINUTE_MS).verdict is Verdict.DUPLICATE
-    assert counter.duplicates == 1
 
 
 def test_a_late_copy_is_a_replay() -> None:
@@ -52,7 +49,6 @@ def test_a_late_copy_is_a_replay() -> None:
     counter = FrameCounter()
     _take(counter, 1, 2, 3)
     assert counter.take(_uplink(2), DUPLICATE_MS + 4 * MINUTE_MS).verdict is Verdict.REPLAY
-    assert counter.replays == 1
 
 
 def test_a_frame_that_was_overtaken_counts() -> None:
@@ -75,7 +71,6 @@ def test_a_device_that_starts_anew_is_a_reset(first: int) -> None:
     _take(counter, 500, 501)
     assert counter.take(_uplink(first, b"new"), 0) == Counted(Verdict.RESET)
     assert counter.take(_uplink(first + 1, b"new too"), 0) == Counted(Verdict.NEXT)
-    assert counter.resets == 1
 
 
 def test_a_lone_old_number_is_a_replay() -> None:
@@ -113,16 +108,17 @@ def test_what_is_known_outlives_a_restart() -> None:
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1) | st.integers(0, 70), st.binary(max_size=2)), max_size=60))
 def test_no_frame_counts_twice_soon(frames: list[tuple[int, bytes]]) -> None:
     """Whatever comes: among the frames that it remembers, no number with the same content counts a second time."""
-    counter, counted = FrameCounter(), list[tuple[int, bytes]]()
+    counter, counted, lost = FrameCounter(), list[tuple[int, bytes]](), 0
     for f_cnt, payload in frames:
-        verdict = counter.take(_uplink(f_cnt, payload), 0).verdict
+        verdict, missing = counter.take(_uplink(f_cnt, payload), 0)
+        lost += missing
         if verdict in (Verdict.RESET, Verdict.SESSION):
             counted.clear()
         if verdict.counts:
             assert (f_cnt, payload) not in counted[-60:] or verdict is Verdict.RESET
             counted.append((f_cnt, payload))
         assert len(counter.heard) <= 64
-        assert counter.lost >= 0
+        assert lost >= 0
 
 
 @pytest.mark.parametrize(

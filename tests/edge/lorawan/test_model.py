@@ -13,7 +13,7 @@ import pytest
 
 from base import strict_yaml
 from base.errors import ConfigError, MessnetzError, PermanentError
-from edge.lorawan import paths, units
+from edge.json_values import paths, units
 from edge.lorawan import profile as profiles
 from edge.lorawan.codec.codecs import Codecs
 from edge.lorawan.codec.errors import CodecError, NoWorkerError

@@ -227,7 +227,7 @@ async def test_what_a_meter_refuses_is_said(tmp_path: Path) -> None:
 
 
 @on_a_loop
-async def test_after_noise_the_line_is_heard_until_it_is_quiet() -> None:
+async def test_after_noise_the_line_is_heard_until_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is still under way of a garbled answer would else stand before the next one."""
 
     class Noisy:
@@ -252,7 +252,8 @@ async def test_after_noise_the_line_is_heard_until_it_is_quiet() -> None:
     async def opened(_: object) -> Noisy:
         return noisy
 
-    line = Line(SerialPort("line", LineSettings()), LineSettings(), 1.0, opened)  # type: ignore[arg-type]
+    monkeypatch.setattr("edge.stream.open_line", opened)
+    line = Line(SerialPort("line", LineSettings()), LineSettings(), 1.0)
     with pytest.raises(DamagedError, match="byte 99h"):
         await line.ask(b"\x10\x5b\x01\x5c\x16")
     assert noisy.pieces == []

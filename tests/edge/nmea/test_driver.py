@@ -61,6 +61,7 @@ def test_another_north_mark_is_another_device() -> None:
         ("add: north_deg", "add: south_deg", "'south_deg'; expected a parameter declared"),
         ("wind_dir: {value", "wind_gust: {value", "'wind_dir' without a value"),
         ("wind_dir: {value", "rain: {value", "'rain'; expected one of those under 'readings'"),
+        ("\nthinning:\n", "\nthinning:\n  rain: {by: max}\n", "'rain'; expected one of those under 'readings'"),
     ],
 )
 def test_a_profile_is_checked_at_its_line(old: str, new: str, error: str) -> None:

@@ -150,7 +150,7 @@ def test_a_port_that_is_not_there_is_named() -> None:
         bus = _plan(_bus(port="/dev/nothing-here")).open()
         with pytest.raises(ParkedError):
             await bus.read("roof")
-        await until(lambda: bool(bus._why))
+        await until(lambda: bool(bus._line.why))
         bus._began_s -= 1000
         with pytest.raises(NoAnswerError, match="/dev/nothing-here"):
             await bus.read("roof")

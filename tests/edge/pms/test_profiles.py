@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from far_end import PlayedTime
 
+from base import strict_yaml
+from base.errors import ConfigError
 from edge.listening import Garbled
 from edge.pms import profile as profiles
 from edge.pms.decoder import PmsDecoder, Working
@@ -50,3 +52,24 @@ def test_every_profile_has_a_case_with_all_its_readings(name: str) -> None:
         if json.loads((folder / "input.json").read_text())["profile"] == name:
             found |= set(json.loads((folder / "expected.json").read_text())["readings"])
     assert found == set(profiles.load(name).readings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("sensor: sds011", "sensor: sds99", "'sds99'; expected one of: "),
+        ("{pm25: pm25,", "{pm1: pm25,", "'pm1'; expected one of those under 'readings'"),
+        ("{pm25: pm25,", "{pm25: pm99,", "'pm99'; expected one of: "),
+        ("{pm25: pm25, pm10", "{pm10", "'pm25' without a value; expected one under 'pms: values'"),
+        ("{pm25: pm25, pm10: pm10}", "{pm10: pm10}\nthinning: {pm25: {by: max}}", "'pm25' without a value"),
+        ("\npms:", "\nthinning: {pm1: {by: max}}\npms:", "'pm1'; expected one of those under 'readings'"),
+    ],
+)
+def test_a_profile_is_checked_at_its_line(old: str, new: str, error: str) -> None:
+    """Whoever adds a sensor learns what is wrong with it."""
+    text = (public.PROFILES / "nova-fitness" / "sds011.yaml").read_text()
+    assert old in text
+    document = strict_yaml.parse(text.replace(old, new).encode(), Path("sds011.yaml"))
+    with pytest.raises(ConfigError) as caught:
+        profiles.check(document, document.convert(profiles.PmsProfile))
+    assert error in str(caught.value)

@@ -13,7 +13,7 @@ import pytest
 from base import strict_yaml
 from base.errors import ConfigError
 from base.retry import Backoff
-from edge import drivers, listening
+from edge import drivers, kept_line
 from edge.interface import ParkedError
 from edge.listening import ListeningPlan
 from edge.stream import LineSettings, SerialPort
@@ -50,7 +50,7 @@ async def _soon(bus: Bus) -> Measured:
 
 def test_a_meter_is_heard_lost_and_heard_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The head's port is pulled out amid a telegram, and put back: nothing of the half is left."""
-    monkeypatch.setattr(listening, "Backoff", partial(Backoff, chance=lambda: 0.01))
+    monkeypatch.setattr(kept_line, "Backoff", partial(Backoff, chance=lambda: 0.01))
 
     async def story() -> None:
         port = Port(tmp_path / "line")

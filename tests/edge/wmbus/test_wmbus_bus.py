@@ -156,7 +156,7 @@ async def at_work(stick: Stick, plan: BusPlan) -> AsyncIterator[tuple[ReceiverBu
     assert isinstance(bus, ReceiverBus)
     assert isinstance(bus, EventfulBus)
     first = asyncio.ensure_future(bus.heard())
-    await until(lambda: not bus._line_why)
+    await until(lambda: not bus._line.why)
     try:
         yield bus, first
     finally:
@@ -246,9 +246,9 @@ async def test_a_pulled_receiver_comes_back(tmp_path: Path) -> None:
         mode = RECEIVERS["cul"].modes["T"]
         await until(lambda: stick.heard == mode)
         stick.unplug()
-        await until(lambda: bool(bus._line_why))
+        await until(lambda: bool(bus._line.why))
         stick.plug()
-        await until(lambda: not bus._line_why)
+        await until(lambda: not bus._line.why)
         stick.say(of_cul(IPERL))
         assert (await first).device == "water"
         await until(lambda: stick.heard == mode * 2)
@@ -339,9 +339,9 @@ async def test_an_hour_of_noise_gives_no_wrong_value(tmp_path: Path) -> None:
         for litres in range(1000, 1225):
             if litres % 75 == 0:
                 stick.unplug()
-                await until(lambda: bool(bus._line_why))
+                await until(lambda: bool(bus._line.why))
                 stick.plug()
-                await until(lambda: not bus._line_why)
+                await until(lambda: not bus._line.why)
             said = of_cul(IPERL.replace("89E20100", litres.to_bytes(4, "little").hex().upper()))
             sent.add(litres / 1000)
             if chance.random() < 0.2:

@@ -1,4 +1,4 @@
-"""Units in which codecs give values, and what makes of them the unit of a quantity. Pure."""
+"""Units in which values are given, and what makes of them the unit of a quantity. Pure."""
 
 from __future__ import annotations
 

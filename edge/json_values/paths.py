@@ -1,4 +1,4 @@
-"""Where a value stands in what a codec gave: `battery`, `sensors[0].value`, `registers[unit=Wh,valid=true].last`.
+"""Where a value stands in JSON: `battery`, `sensors[0].value`, `registers[unit=Wh,valid=true].last`.
 
 Names are joined by dots; a number in brackets counts entries of a list from 0 (from its end where negative);
 `key=value` in brackets takes the first entry of a list for which all of these hold; a name that has dots or brackets
