@@ -42,10 +42,10 @@ COVERED_S = 20.0
 """After a database was restored: until the gateways have been asked to send again."""
 COSTS_COPIES = ("corrupt", "full")
 """What makes a spool give up or lose batches that the database has."""
-STARTS = ("kill", "corrupt")
-"""What makes an agent start anew."""
+STARTS = ("corrupt",)
+"""What may make an agent start without the memory of its spool."""
 STARTED_S = 30.0
-"""An agent that has lost its spool's memory believes the clock with which it starts, as `clock: trusted` says: by then
+"""It then believes the clock with which it starts, as `clock: trusted` says: by then
 it knows the time again, whatever is done to the clock."""
 TO_1970 = 0
 """Where a Pi's clock begins."""

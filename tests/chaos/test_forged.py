@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ IN_FLIGHT = 2
 STANDING = {"spool": {"seal_interval_s": 0.5}, "uplink": {"window": IN_FLIGHT, "confirm_timeout_s": 600.0}}
 """Two batches are handed over and wait; all others are not."""
 HEARD_S = 20.0
+DELIVERS = "the subscription delivers"
 NOT_AUTHORIZED = 135
 
 
@@ -179,7 +181,12 @@ def _say_in_vain(chain: Chain, somebody: Somebody, *words: bytes) -> None:
 
 def _assert_whole(chain: Chain) -> None:
     """Let the collector come back: everything that was ever sealed is stored, once."""
+    heard = chain.collector.log().count(DELIVERS)
     chain.collector.start()
+    deadline_s = time.monotonic() + HEARD_S
+    while chain.collector.log().count(DELIVERS) == heard:  # what is sent before, nobody hears
+        assert time.monotonic() < deadline_s, chain.logs()
+        time.sleep(0.1)
     chain.agent.kill()  # and with it the time-out of ten minutes
     chain.agent.start()
     chain.until(lambda now: now["sealed_batches"] == now["confirmed_batches"], "everything confirmed")
