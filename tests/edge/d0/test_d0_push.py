@@ -147,12 +147,12 @@ def test_power_that_flows_out_is_negative() -> None:
 @settings(max_examples=300, derandomize=True)
 def test_no_bytes_raise(data: bytes) -> None:
     """Whatever comes: words or nothing."""
-    began = time.monotonic()
+    began_s = time.thread_time()
     decoder = _decoder()
     words = decoder.feed(b"/ABC5\r\n" + data + b"\n!\r\n")
     assert all(isinstance(word, (Said, Garbled)) for word in words)
     decode.decode(data)
-    assert time.monotonic() - began < 1.0
+    assert time.thread_time() - began_s < 1.0
 
 
 @given(st.lists(st.text(alphabet="0123456789.*()-:&ACF kWhSW", max_size=60), max_size=30))

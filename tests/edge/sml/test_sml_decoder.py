@@ -237,9 +237,9 @@ def test_a_changed_telegram_with_right_checksums_never_hangs(data: st.DataObject
     good = _telegram(ENERGY)[8:-8]
     at = data.draw(st.integers(0, len(good) - 1))
     changed = good[:at] + data.draw(st.binary(min_size=1, max_size=4)) + good[at + 1 :]
-    began = time.monotonic()
+    began_s = time.thread_time()
     _decoder().feed(encoder.framed(changed))
-    assert time.monotonic() - began < 1.0
+    assert time.thread_time() - began_s < 1.0
 
 
 @pytest.mark.parametrize("data", [b"\x71" * 5000, b"\xf1" * 5000, b"\xff\x8f\x8f\x8f\x0f", b"\x76" + b"\x75" * 900])
