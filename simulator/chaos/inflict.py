@@ -266,7 +266,7 @@ class Inflictor:
             since = datetime.fromtimestamp(backed_up_at_s - BEFORE_BACKUP_S, UTC)
             until = datetime.fromtimestamp(time.time() + 1, UTC)
             span = (f"{at:%Y-%m-%dT%H:%M:%S}" for at in (since, until))
-            begin, end = span if not self._plant.has_clocks else ("1990-01-01", "2099-12-31")
+            begin, end = span if not self._plant.clocked else ("1990-01-01", "2099-12-31")
             try:
                 await run(("gateway", "resend", file, "--from", begin, "--to", end), RESEND_TIMEOUT_S)
             except DemoError as error:
