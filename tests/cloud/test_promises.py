@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import hypothesis
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,6 +177,7 @@ def test_what_is_built_can_be_loaded(builds: list[Build]) -> None:
             seen.add((entry.device, entry.since))
 
 
+@pytest.mark.slow
 @given(st.lists(bold_edits, min_size=2, max_size=8))
 @hypothesis.settings(max_examples=200)
 def test_every_amendment_is_told(builds: list[Build]) -> None:

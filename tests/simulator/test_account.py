@@ -241,6 +241,7 @@ READINGS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     polls=st.lists(st.builds(Poll, st.sampled_from("ab"), st.integers(BEGIN_MS, BEGIN_MS + 9000), st.none())),
     readings=st.lists(READINGS),

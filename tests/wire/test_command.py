@@ -175,6 +175,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300) | json_values.map(msgspec.json.encode))
 @example(b'{"payload":"\\ud800","signature":"","key":"0000000000000000"}')
 @example(b'{"payload":"\xff"}')
@@ -186,6 +187,7 @@ def test_rubbish_ends_in_our_error_and_nothing_else(message: bytes) -> None:
             assert decode(message) is not None
 
 
+@pytest.mark.slow
 @given(st.text() | json_values.map(lambda value: msgspec.json.encode(value).decode()))
 @example("[" * 3000)
 @example("\x00")

@@ -41,12 +41,14 @@ def record(**members: object) -> bytes:
     return json.dumps([sound | members]).encode()
 
 
+@pytest.mark.slow
 @given(packs)
 def test_what_is_packed_comes_back(written: list[Sample]) -> None:
     """To the last bit of every value and the last millisecond of every time, in the order of time."""
     assert pack.decode(pack.encode(written)) == sorted(written, key=lambda sample: sample.measured_at_ms)
 
 
+@pytest.mark.slow
 @given(packs)
 def test_packing_again_gives_the_same_bytes(written: list[Sample]) -> None:
     """A batch that is read and packed once more is the same batch."""
@@ -72,6 +74,7 @@ json_values = st.recursive(
 members = st.sampled_from(["bn", "bt", "bu", "bv", "bs", "bver", "n", "u", "v", "vs", "vb", "vd", "s", "t", "ut", "q_"])
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(members, json_values, max_size=6), max_size=4))
 def test_members_of_any_kind_are_read_or_refused(records: list[dict[str, object]]) -> None:
     """A number where a text belongs, a time beyond all calendars: refused, never a crash, never a wrong time."""

@@ -91,6 +91,7 @@ def test_a_name_with_dots_is_quoted() -> None:
     assert find({"a": {"x y": {"b.c[0]": [{"d": 7}]}}}) == 7
 
 
+@pytest.mark.slow
 @settings(max_examples=100, derandomize=True)
 @given(JSON)
 def test_whatever_json_comes_it_is_readings_or_an_error_in_words(data: Any) -> None:  # noqa: ANN401 - any JSON
@@ -108,6 +109,7 @@ def test_whatever_stands_in_the_right_place(end: Any, value: Any, name: str) -> 
     _survives(TRAFFIC, json.dumps(message).encode())
 
 
+@pytest.mark.slow
 @settings(max_examples=200, derandomize=True)
 @given(st.binary(max_size=200) | st.integers(1, 20_000).map(lambda depth: b"[" * depth))
 def test_whatever_bytes_come(payload: bytes) -> None:

@@ -75,6 +75,7 @@ _PIECES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(_PIECES, st.text(max_size=500))
 @settings(max_examples=300, derandomize=True)
 def test_any_pattern_matches_any_line_or_not(pieces: list[str], line: str) -> None:

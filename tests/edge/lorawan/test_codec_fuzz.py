@@ -72,6 +72,7 @@ LIKELY = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.dictionaries(KEYS, LIKELY, max_size=3))
 def test_whatever_a_codec_gives_becomes_finite_readings(data: dict[str, Any]) -> None:

@@ -135,6 +135,7 @@ DATAGRAMS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(DATAGRAMS, max_size=6))
 @settings(max_examples=400, derandomize=True)
 def test_whatever_comes_is_taken_or_counted(datagrams: list[bytes]) -> None:

@@ -110,6 +110,7 @@ def test_what_is_no_frame_is_refused(frame: str, says: str) -> None:
         phy.parse(bytes.fromhex(frame))
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300))
 @settings(max_examples=500, derandomize=True)
 def test_any_octets_are_a_frame_or_refused(octets: bytes) -> None:
@@ -163,6 +164,7 @@ FRAME_LIKE = st.one_of(
 """Anything; frames of each kind; and frames that name a device of the site."""
 
 
+@pytest.mark.slow
 @given(st.lists(FRAME_LIKE, max_size=5))
 @settings(max_examples=150, derandomize=True)
 def test_no_frame_ends_the_network_server(frames: list[bytes]) -> None:

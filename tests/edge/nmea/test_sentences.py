@@ -36,6 +36,7 @@ def _framed(body: str) -> bytes:
     return f"${body}*{total:02X}".encode()
 
 
+@pytest.mark.slow
 @given(st.sampled_from(KINDS), st.lists(_FIELD, max_size=22))
 @settings(max_examples=400, derandomize=True)
 def test_any_fields_under_a_right_checksum_are_read(kind: str, fields: list[str]) -> None:

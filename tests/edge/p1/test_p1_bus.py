@@ -206,6 +206,7 @@ GROUPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(CODES), st.lists(GROUPS, min_size=1, max_size=7)), max_size=12))
 def test_whatever_a_proved_telegram_says_no_meter_raises(rows: list[tuple[str, list[str]]]) -> None:

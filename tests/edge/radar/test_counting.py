@@ -193,6 +193,7 @@ def test_speeds_are_of_five_vehicles_or_none(speeds: list[float]) -> None:
         assert min(speeds) - 0.1 <= found["speed_mean/in"] <= max(speeds) + 0.1
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.floats(0, 5), st.floats(0, 250), st.sampled_from(["in", "out"]), st.booleans(), st.floats(0, 50)),
@@ -232,6 +233,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(

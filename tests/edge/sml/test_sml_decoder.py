@@ -210,6 +210,7 @@ def test_reset_forgets_half_a_telegram() -> None:
     assert len(decoder.feed(data)) == 1
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=600))
 @settings(max_examples=300, derandomize=True)
 def test_no_bytes_raise(data: bytes) -> None:

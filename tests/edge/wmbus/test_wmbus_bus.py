@@ -363,6 +363,7 @@ class _Forgetful(dict[str, float]):
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=200, derandomize=True)
 @given(st.sampled_from(list(SPEAKERS)), st.lists(st.binary(max_size=60), max_size=20), st.integers(1, 40))
 def test_no_noise_stops_a_receiver(receiver: Name, noise: list[bytes], cut: int) -> None:
@@ -538,6 +539,7 @@ NUMBERS: st.SearchStrategy[object] = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, derandomize=True)
 @given(
     st.dictionaries(st.sampled_from(["total_m3", "flow_m3h", "volume_flow_m3h", "timestamp", "meter", "id"]), NUMBERS)

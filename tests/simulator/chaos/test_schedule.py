@@ -64,6 +64,7 @@ def test_an_hour_spares_no_kind_and_no_target() -> None:
                 assert {(kind, name) for name in TARGETS.names[family]} <= struck, f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_one_target_has_one_fault_at_a_time_and_none_while_the_database_is_restored() -> None:
     """What is killed twice at once would be started once too often."""
     for seed in SEEDS:
@@ -81,6 +82,7 @@ def _same(first: Fault, second: Fault) -> bool:
     return bool(concerned(first) & concerned(second))
 
 
+@pytest.mark.slow
 def test_no_clock_is_wrong_where_an_agent_starts() -> None:
     """One whose spool has lost the boot would believe it: then nobody could say which of its times are right."""
     stepped = 0
@@ -95,6 +97,7 @@ def test_no_clock_is_wrong_where_an_agent_starts() -> None:
     assert stepped > len(SEEDS)
 
 
+@pytest.mark.slow
 def test_no_spool_loses_anything_while_it_is_the_only_copy() -> None:
     """From a backup until what the restored database lacks has been asked for again."""
     corrupted = 0
