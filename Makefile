@@ -19,11 +19,12 @@ demo: .venv/demo ## run a small town on this machine, from meters to database
 	@echo "make: starting the demo town"
 	@$(BIN)/messnetz demo $(ARGS)
 
+# Most of the slow tests wait for servers: a third worker fills the time.
 test: .venv/dev ## install what the tests need and run all of them
 	@tests/install-services
 	@tests/install-lora-packet
 	@echo "make: running all tests"
-	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 quick: .venv/dev ## run the tests that start no server, in under a minute
 	@echo "make: running the quick tests"

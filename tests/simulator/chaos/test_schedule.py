@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 @pytest.mark.parametrize("seconds", [6.0, 30.0, 180.0, pytest.param(HOUR_S, marks=pytest.mark.slow)])
 def test_faults_lie_within_the_time_and_last(seconds: float) -> None:
     """Whatever the seed."""
-    for seed in SEEDS:
+    for seed in SEEDS if seconds < HOUR_S else SEEDS[:4]:
         faults = plan(seed, seconds, TARGETS)
         assert all(fault.at_s > 0 and fault.until_s <= seconds + 0.02 and fault.for_s > 0 for fault in faults)
         assert faults == sorted(faults)
