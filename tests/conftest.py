@@ -29,6 +29,11 @@ hypothesis.settings.load_profile("messnetz")
 S = TypeVar("S", bound=Server)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that nobody waits for it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def _require(kind: type[Server]) -> None:
     message = kind.missing()
     if message is not None and kind is Influx2:  # in no package registry, so CI may lack it too

@@ -23,6 +23,7 @@ LEAST_MINUTES = "5"
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(4000)
 def test_a_bad_line_makes_no_wrong_value(tmp_path: Path) -> None:
     """Noise is counted, the port pulled out and put back, and readings come again by themselves; in all at once."""
