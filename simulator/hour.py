@@ -106,6 +106,7 @@ async def play(protocol: str, seconds: float, directory: Path, *, noise: float |
             await _pause(agent, PULLED_OUT_S)
             await subject.plug()
             returned_s.append(time.time())
+            pause_s = max(pause_s, subject.recovery_s)  # pulled sooner, it could not have come back
         await _pause(agent, until_s - time.monotonic())
         status = json.loads(await run(("gateway", "status", "--json", str(file)), AGENT_TIMEOUT_S))
         await agent.stop(AGENT_TIMEOUT_S)
