@@ -104,6 +104,12 @@ class Mbus:
         await asyncio.Event().wait()
 
 
+class DustSensor(Speaker):
+    """A particle sensor: after the port's return it warms up before it counts."""
+
+    recovery_s = RECOVERY_S + 30.0
+
+
 def dust() -> Values:
     """What a particle sensor measures now."""
     now_s = time.time()
@@ -164,7 +170,9 @@ SUBJECTS: dict[str, Callable[[Path, Noise], Subject]] = {
     "d0": lambda link, noise: Speaker(link, noise, _pushed, {"driver": "d0", "profile": "d0/push"}),
     "d0-read": Asked,
     "mbus": Mbus,
-    "pms": lambda link, noise: Speaker(link, noise, _sds011, {"driver": "pms", "profile": "nova-fitness/sds011"}, dust),
+    "pms": lambda link, noise: DustSensor(
+        link, noise, _sds011, {"driver": "pms", "profile": "nova-fitness/sds011"}, dust
+    ),
     "p1": lambda link, noise: Speaker(link, noise, _p1, {"driver": "p1", "profile": "dsmr/p1"}),
     "modbus": RtuSubject,
     "wmbus": radio_meter,
