@@ -104,7 +104,7 @@ def check_clean(account: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_the_demo_loses_nothing_with_either_broker(kind: str, tmp_path: Path) -> None:
     """`--json` ends with the account alone on stdout; progress is on stderr, and nothing keeps running."""
-    demo = run_demo("--seconds", "7", "--json", "--broker", kind, "--keep", str(tmp_path / "kept"))
+    demo = run_demo("--seconds", "12", "--json", "--broker", kind, "--keep", str(tmp_path / "kept"))
     assert demo.returncode == 0, demo.stderr
     check_clean(json.loads(demo.stdout))
     assert re.search(rf"broker: {kind}, 127\.0\.0\.1:\d+", demo.stderr)
